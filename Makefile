@@ -1,0 +1,66 @@
+# retention: built with PGXS against the PostgreSQL (15 or later) of PG_CONFIG.
+
+EXTENSION = retention
+MODULE_big = retention
+
+# The version is written once, in the control file.
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" retention.control)
+
+OBJS = \
+	src/batch.o \
+	src/cascade.o \
+	src/catalog.o \
+	src/clock.o \
+	src/cron.o \
+	src/due.o \
+	src/engine.o \
+	src/estimate.o \
+	src/explain.o \
+	src/expr.o \
+	src/guc.o \
+	src/launcher.o \
+	src/partition.o \
+	src/path.o \
+	src/policy.o \
+	src/policy_api.o \
+	src/predicate.o \
+	src/query.o \
+	src/record.o \
+	src/relation.o \
+	src/retention.o \
+	src/run.o \
+	src/sandbox.o \
+	src/schedule.o \
+	src/shmem.o \
+	src/siphash.o \
+	src/worker.o
+
+# The install script is made of its parts, in the order of their numbers.
+SQL_PARTS := $(sort $(wildcard sql/install/*.sql))
+INSTALL_SQL = retention--$(EXTVERSION).sql
+
+DATA = $(wildcard sql/updates/*.sql)
+DATA_built = $(INSTALL_SQL)
+
+REGRESS = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+REGRESS_OPTS = --load-extension=pgcrypto --load-extension=retention
+
+ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,\
+	$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=pgcrypto \
+	--load-extension=retention
+
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CPPFLAGS = -DRETENTION_VERSION='"$(EXTVERSION)"'
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(INSTALL_SQL): $(SQL_PARTS) retention.control
+	cat $(SQL_PARTS) > $@
+
+# Debian's PGXS tracks no header dependencies.
+$(OBJS): $(wildcard src/*.h) retention.control

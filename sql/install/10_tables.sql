@@ -1,0 +1,169 @@
+-- The install script of retention, made of the files in sql/install.
+\echo Use "CREATE EXTENSION retention" to load this file. \quit
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+-- What the extension keeps. Nobody but its owner reads or writes these
+-- tables; users look at the views, which filter themselves.
+
+-- A relation that is or was governed. Records outlive their table, and OIDs
+-- do not outlive a dump: everything else points here, and only this table
+-- holds the link to the catalog.
+CREATE TABLE retention.relation (
+	relation_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	reloid      regclass UNIQUE,    -- NULL: dropped
+	name        text NOT NULL       -- qualified, as last seen
+);
+
+CREATE TABLE retention.policy (
+	policy_id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name         text NOT NULL UNIQUE,
+	relation_id  integer NOT NULL REFERENCES retention.relation,
+	owner        name NOT NULL,     -- of the relation when the policy was accepted
+	action       text NOT NULL CHECK (action IN ('delete', 'keep')),
+	after        interval NOT NULL,
+	clock        text NOT NULL,     -- as the user wrote it
+	filter       text,
+	clock_sql    text NOT NULL,     -- what it was understood to mean
+	filter_sql   text,
+	clock_type   regtype NOT NULL,
+	column_nums  int2[] NOT NULL,   -- the columns that both refer to
+	column_names text[] NOT NULL,
+	column_types text[] NOT NULL,
+	zone         text NOT NULL,
+	every        interval,          -- NULL: never by a worker
+	run_window   text,
+	rate         integer,
+	max_fraction real NOT NULL,
+	state        text NOT NULL CHECK (state IN
+		('active', 'paused', 'broken', 'needs_confirmation')),
+	reason       text,
+	version      integer NOT NULL DEFAULT 1,
+	anchor       timestamptz NOT NULL,  -- runs are due at anchor + n * every
+	next_run     timestamptz,
+	failures     integer NOT NULL DEFAULT 0,
+	cascades     text[] NOT NULL DEFAULT '{}',  -- edges that were accepted
+	cron         text,              -- the pg_cron schedule it was handed to
+	cron_job     bigint
+);
+CREATE INDEX ON retention.policy (relation_id);
+
+-- Every change of a policy: who, when, old, new.
+CREATE TABLE retention.policy_change (
+	change_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	policy_id  integer NOT NULL,
+	relation_id integer NOT NULL,
+	policy     text NOT NULL,
+	version    integer NOT NULL,
+	operation  text NOT NULL,
+	changed_at timestamptz NOT NULL,
+	changed_by text NOT NULL,
+	old        jsonb,
+	new        jsonb
+);
+CREATE INDEX ON retention.policy_change (policy_id);
+
+CREATE TABLE retention.run (
+	run_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	policy_id      integer NOT NULL,
+	policy         text NOT NULL,
+	policy_version integer NOT NULL,
+	relation_id    integer NOT NULL,
+	action         text NOT NULL,
+	state          text NOT NULL CHECK (state IN
+		('running', 'succeeded', 'failed', 'cancelled', 'paused', 'crashed',
+		 'needs_confirmation')),
+	started_at     timestamptz NOT NULL,
+	finished_at    timestamptz,
+	started_by     text NOT NULL,
+	pid            integer NOT NULL,
+	cutoff         timestamptz NOT NULL,
+	rows           bigint NOT NULL DEFAULT 0,  -- cascades included
+	batches        bigint NOT NULL DEFAULT 0,
+	blocked        bigint NOT NULL DEFAULT 0,
+	held           bigint NOT NULL DEFAULT 0,
+	blocked_cause  text,
+	error          text,
+	CHECK ((state = 'running') = (finished_at IS NULL))
+);
+CREATE INDEX ON retention.run (policy_id, run_id);
+CREATE INDEX ON retention.run (policy_id) WHERE state = 'running';
+
+-- One row for what one batch took from one table. Written in the transaction
+-- that takes the rows; append-only.
+CREATE TABLE retention.deletion (
+	deletion_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	run_id         bigint,
+	policy         text,
+	policy_version integer,
+	relation_id    integer NOT NULL,
+	leaf           text NOT NULL,       -- the table the rows were in
+	action         text NOT NULL,
+	rows           bigint NOT NULL,
+	cutoff         timestamptz,
+	happened_at    timestamptz NOT NULL,
+	actor          text NOT NULL,
+	application    text,
+	reason         text,
+	parent_id      bigint,              -- the record this one cascaded from
+	txid           xid8 NOT NULL,
+	key_columns    text[] NOT NULL,     -- what the digests are of
+	digests        bytea NOT NULL       -- 16 bytes a row
+);
+ALTER TABLE retention.deletion ALTER COLUMN digests SET STORAGE EXTERNAL;
+CREATE INDEX ON retention.deletion (relation_id);
+CREATE INDEX ON retention.deletion (run_id);
+
+-- The secret under which keys are digested; made when it is first needed, so
+-- that a restored dump brings its own.
+CREATE TABLE retention.digest_key (
+	key_id     integer PRIMARY KEY CHECK (key_id = 1),
+	key        bytea NOT NULL CHECK (length(key) = 16),
+	created_at timestamptz NOT NULL
+);
+
+-- The owner of a child table agrees that its rows go with their parents.
+CREATE TABLE retention.consent (
+	child_id     integer NOT NULL REFERENCES retention.relation,
+	parent_id    integer NOT NULL REFERENCES retention.relation,
+	consented_by name NOT NULL,
+	consented_at timestamptz NOT NULL,
+	PRIMARY KEY (child_id, parent_id)
+);
+
+-- Which database this is. A dump restored elsewhere finds a difference, and
+-- its policies wait until somebody says so.
+CREATE TABLE retention.identity (
+	system_identifier bigint NOT NULL,
+	database          oid NOT NULL
+);
+
+-- All of it is the user's: pg_dump takes it along.
+SELECT pg_extension_config_dump('retention.relation', '');
+SELECT pg_extension_config_dump('retention.relation_relation_id_seq', '');
+SELECT pg_extension_config_dump('retention.policy', '');
+SELECT pg_extension_config_dump('retention.policy_policy_id_seq', '');
+SELECT pg_extension_config_dump('retention.policy_change', '');
+SELECT pg_extension_config_dump('retention.policy_change_change_id_seq', '');
+SELECT pg_extension_config_dump('retention.run', '');
+SELECT pg_extension_config_dump('retention.run_run_id_seq', '');
+SELECT pg_extension_config_dump('retention.deletion', '');
+SELECT pg_extension_config_dump('retention.deletion_deletion_id_seq', '');
+SELECT pg_extension_config_dump('retention.digest_key', '');
+SELECT pg_extension_config_dump('retention.consent', '');
+SELECT pg_extension_config_dump('retention.identity', '');
+
+CREATE FUNCTION retention._append_only() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'retention_append_only';
+COMMENT ON FUNCTION retention._append_only() IS
+	'refuses every change of an append-only table but INSERT';
+
+CREATE TRIGGER append_only
+	BEFORE UPDATE OR DELETE OR TRUNCATE ON retention.deletion
+	FOR EACH STATEMENT EXECUTE FUNCTION retention._append_only();
+ALTER TABLE retention.deletion ENABLE ALWAYS TRIGGER append_only;
+CREATE TRIGGER append_only
+	BEFORE UPDATE OR DELETE OR TRUNCATE ON retention.policy_change
+	FOR EACH STATEMENT EXECUTE FUNCTION retention._append_only();
+ALTER TABLE retention.policy_change ENABLE ALWAYS TRIGGER append_only;
+

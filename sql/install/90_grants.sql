@@ -1,0 +1,40 @@
+-- Who may do what. Tables: nobody but the owner of the extension. Views
+-- filter themselves, functions check for themselves.
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA retention FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA retention FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA retention TO PUBLIC;
+
+GRANT SELECT ON retention.policies, retention.policy_history, retention.runs,
+	retention.deletions, retention.progress, retention.health TO PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+	retention.add_policy(regclass, text, interval, text, text, text, text,
+		interval, text, integer, real, boolean),
+	retention.alter_policy(text, interval, text, text, text, interval, text,
+		integer, real),
+	retention.drop_policy(text),
+	retention.pause_policy(text, text),
+	retention.resume_policy(text),
+	retention.allow_cascade(regclass, regclass),
+	retention.revoke_cascade(regclass, regclass),
+	retention.preview(text, timestamptz),
+	retention.explain_row(regclass, text[]),
+	retention.schedule(text, text),
+	retention.unschedule(text),
+	retention.accept_clock(),
+	retention.find_deletion(regclass, text[]),
+	-- called by the views and by find_deletion, as the user
+	retention._sees(regclass),
+	retention._has_digest(bytea, bytea),
+	retention._key_digests(regclass, text[]),
+	retention._qualified_name(regclass),
+	retention._progress(),
+	retention._processes()
+	TO PUBLIC;
+GRANT EXECUTE ON PROCEDURE
+	retention.run_policy(text, boolean), retention.run_due() TO PUBLIC;
+
+-- The launcher learns of a new database with the extension at once.
+SELECT retention._wake();

@@ -1,0 +1,478 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *		One batch: choose, act, record, commit together.
+ *
+ * The only way from a policy to rows of a user's table. The order of the
+ * steps is a matter of security; it is numbered as in doc/security.md:
+ *
+ *	1	lock the extension, check its version
+ *	2	read the policy, copy its values
+ *	3	lock the table
+ *	4	under the lock: the table is still what it was; read what protects rows
+ *	5	make constraints immediate
+ *	6	become the owner
+ *	7	plan and execute
+ *	8	become ourselves again
+ *	9	write the records
+ *	10	commit (ret_attempt does)
+ *
+ * A batch deletes by one statement, which asks itself whether each row is due
+ * and not protected: a row that somebody changes meanwhile is judged anew as
+ * it has become. Where other rows go along (cascade.c), the rows are locked
+ * first, and deleted after those.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "batch.h"
+#include "cascade.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "expr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "predicate.h"
+#include "query.h"
+#include "record.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+/*
+ * For the rest of the transaction waits for locks less long than the server
+ * waits before it looks for deadlocks: whoever we get in the way of, it is us
+ * who give way.
+ */
+void
+ret_batch_lock_timeout(void)
+{
+	(void) NewGUCNestLevel();
+	ret_set_guc("lock_timeout", psprintf("%d", Max(Min(DeadlockTimeout / 2, 500), 1)));
+}
+
+/*
+ * Steps 1 and 2: whether the run may go on. If not, tells it how to end.
+ */
+static bool
+may_go_on(RetRun *run)
+{
+	RetPolicy  *now;
+
+	if (!ret_extension_is_usable())
+	{
+		ret_run_end_early(run, "cancelled", "the extension is gone");
+		return false;
+	}
+	now = ret_policy_find_id(run->policy->policy_id);
+	if (now == NULL)
+		ret_run_end_early(run, "cancelled", "the policy was dropped");
+	else if (strcmp(now->state, "paused") == 0)
+		ret_run_end_early(run, "paused", now->reason ? now->reason : "paused");
+	else if (!ret_policy_is_active(now) || now->version != run->policy->version)
+		ret_run_end_early(run, "cancelled", "the policy was changed");
+	return run->end_state == NULL;
+}
+
+/*
+ * Steps 1 to 4. Returns the leaf, locked, and the keep policies on it; NULL
+ * when the leaf is gone or the run has to end.
+ */
+Relation
+ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
+{
+	Relation	root;
+	Relation	rel;
+	List	   *renames;
+	char	   *mismatch;
+
+	if (!may_go_on(run))
+		return NULL;
+	ret_batch_lock_timeout();
+
+	root = table_open(run->policy->relid, AccessShareLock);
+	mismatch = ret_policy_mismatch(run->policy, root, &renames);
+	if (mismatch || renames)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("table %s was changed during the run: %s",
+						run->policy->relation_name,
+						mismatch ? mismatch : "a column was renamed")));
+	rel = try_table_open(leaf->relid, lockmode);
+	if (rel != NULL)
+	{
+		ret_relation_check(rel, root->rd_rel->relowner);
+		if (ret_relation_cascades(rel) != leaf->ncascades)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("foreign keys to table %s were changed during the run",
+							leaf->name)));
+		ret_governance_lock(false);
+		*keeps = ret_keeps_load(leaf->relid);
+	}
+	table_close(root, NoLock);
+	return rel;
+}
+
+/*
+ * Adds ", r.column" for each column of the key.
+ */
+static void
+add_key(RetQuery *query, Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, ret_relation_key_names(rel))
+		ret_query_add(query, ", " RET_ROW ".%s", quote_identifier(lfirst(lc)));
+}
+
+/*
+ * Counts the rows that this process has deleted from a table, by whatever
+ * means; -1 when nobody counts.
+ */
+static int64
+count_deleted(Oid relid)
+{
+	return pgstat_track_counts ?
+		DatumGetInt64(OidFunctionCall1(F_PG_STAT_GET_XACT_TUPLES_DELETED,
+									   ObjectIdGetDatum(relid))) : -1;
+}
+
+/*
+ * Runs a DELETE with RETURNING as the owner of the table, and sees to it that
+ * what came back is all that went: a trigger could delete more.
+ */
+static void
+run_delete(RetQuery *query, Relation rel, uint64 limit, const char *zone,
+		   RetDigester *digester)
+{
+	RetUser		saved;
+	int64		before = count_deleted(RelationGetRelid(rel));
+	int64		after;
+
+	ret_become_owner(&saved, rel->rd_rel->relowner, zone);
+	ret_query_run(query, false, limit, &digester->receiver);
+	ret_restore_user(&saved);
+
+	after = count_deleted(RelationGetRelid(rel));
+	if (before >= 0 && after >= 0 && after - before != (int64) digester->rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("deleting %llu rows of table \"%s\" deleted %lld rows",
+						(unsigned long long) digester->rows,
+						RelationGetRelationName(rel),
+						(long long) (after - before)),
+				 errdetail("A trigger deletes other rows of the same table.")));
+}
+
+/*
+ * The rows of the batch that go, by one statement.
+ */
+static void
+delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
+				RetDigester *digester)
+{
+	RetQuery	query;
+
+	ret_query_init(&query);
+	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW " WHERE ",
+				  batch->leaf->name);
+	if (batch->tids == NULL)
+		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&batch->from)),
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&batch->to)));
+	else if (batch->skip_locked)
+		ret_query_add(&query, RET_ROW ".ctid = ANY (ARRAY(SELECT ctid"
+					  " FROM ONLY %s WHERE ctid = ANY (%s)"
+					  " FOR UPDATE SKIP LOCKED))", batch->leaf->name,
+					  ret_query_tids(&query, batch->tids, batch->ntids));
+	else
+		ret_query_add(&query, RET_ROW ".ctid = ANY (%s)",
+					  ret_query_tids(&query, batch->tids, batch->ntids));
+	ret_query_add(&query, " AND %s RETURNING " RET_ROW ".ctid",
+				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
+									 false));
+	add_key(&query, rel);
+	run_delete(&query, rel, batch->tids ? 0 : batch->limit,
+			   run->policy->zone, digester);
+}
+
+/*
+ * Locks those rows of a list that go, and returns them.
+ */
+static void
+lock_rows(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
+		  RetTidReceiver *receiver)
+{
+	RetUser		saved;
+	RetQuery	query;
+
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT " RET_ROW ".ctid FROM ONLY %s AS " RET_ROW
+				  " WHERE " RET_ROW ".ctid = ANY (%s)", batch->leaf->name,
+				  ret_query_tids(&query, batch->tids, batch->ntids));
+	ret_query_add(&query, " AND %s FOR UPDATE%s",
+				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
+									 false),
+				  batch->skip_locked ? " SKIP LOCKED" : "");
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	ret_query_run(&query, false, 0, &receiver->receiver);
+	ret_restore_user(&saved);
+}
+
+static void
+init_record(RetRun *run, RetRecord *record, Relation rel, int32 relation_id,
+			const char *leaf)
+{
+	memset(record, 0, sizeof(*record));
+	record->run_id = run->run_id;
+	record->policy = run->policy->name;
+	record->policy_version = run->policy->version;
+	record->action = run->policy->action;
+	record->cutoff = run->cutoff;
+	record->relation_id = relation_id;
+	record->leaf = leaf;
+	record->key_columns = ret_relation_key_names(rel);
+}
+
+/*
+ * Deletes one set of rows that cascade from others: exactly those.
+ */
+static void
+delete_set(RetRun *run, RetRows *rows, RetDigester *digester)
+{
+	Relation	rel = table_open(rows->relid, RowExclusiveLock);
+	RetQuery	query;
+
+	ret_query_init(&query);
+	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW
+				  " WHERE ctid = ANY (%s) RETURNING " RET_ROW ".ctid",
+				  ret_relation_name(rows->relid),
+				  ret_query_tids(&query, rows->tids, rows->ntids));
+	add_key(&query, rel);
+	ret_digester_init(digester, run->digest_key);
+	run_delete(&query, rel, 0, run->policy->zone, digester);
+	if (digester->rows != (uint64) rows->ntids)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("rows of %s that refer to it could not be deleted",
+						ret_relation_name(rows->relid)),
+				 errdetail("A trigger refused them.")));
+	table_close(rel, NoLock);
+}
+
+/*
+ * Deletes a list of rows with all that hangs on them, and records every
+ * table.
+ */
+static void
+delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps)
+{
+	RetTidReceiver locked;
+	List	   *sets;
+	RetDigester *digesters;
+	int64	   *ids;
+	uint64		cascaded = 0;
+
+	ret_tid_receiver_init(&locked);
+	lock_rows(run, batch, rel, keeps, &locked);
+	if (locked.ntids == 0)
+		return;
+	sets = ret_cascade_collect(batch->leaf->relid, rel->rd_rel->relowner,
+							   locked.tids, locked.ntids, run->cutoff);
+	digesters = palloc(sizeof(RetDigester) * list_length(sets));
+	ids = palloc0(sizeof(int64) * list_length(sets));
+
+	for (int i = list_length(sets) - 1; i >= 0; i--)
+		delete_set(run, list_nth(sets, i), &digesters[i]);
+	for (int i = 0; i < list_length(sets); i++)
+	{
+		RetRows    *rows = list_nth(sets, i);
+		Relation	leaf = table_open(rows->relid, NoLock);
+		RetRecord	record;
+		RetUser		saved;
+		int32		relation_id = run->policy->relation_id;
+
+		if (i > 0)
+		{
+			ret_become_extension(&saved);
+			relation_id = ret_relation_register(rows->root);
+			ret_restore_user(&saved);
+			cascaded += digesters[i].rows;
+		}
+		init_record(run, &record, leaf, relation_id,
+					ret_relation_name(rows->relid));
+		record.parent_id = i > 0 ? ids[rows->parent] : 0;
+		ids[i] = ret_record_write(&record, &digesters[i]);
+		table_close(leaf, NoLock);
+	}
+	batch->rows = digesters[0].rows;
+	batch->cascaded = cascaded;
+}
+
+/*
+ * Writes the record of rows of a leaf of the policy's table.
+ */
+void
+ret_batch_record(RetRun *run, Relation rel, const char *leaf,
+				 const RetDigester *digester)
+{
+	RetRecord	record;
+
+	init_record(run, &record, rel, run->policy->relation_id, leaf);
+	(void) ret_record_write(&record, digester);
+}
+
+/*
+ * Writes what a batch did into the row of the run, in the same transaction.
+ */
+void
+ret_batch_account(RetRun *run, uint64 rows)
+{
+	RetUser		saved;
+	RetQuery	query;
+
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "UPDATE retention.run SET rows = rows + %s,"
+				  " batches = batches + 1 WHERE run_id = %s AND state = 'running'",
+				  ret_query_param(&query, INT8OID, Int64GetDatum((int64) rows)),
+				  ret_query_param(&query, INT8OID, Int64GetDatum(run->run_id)));
+	if (ret_query_run(&query, false, 0, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("run %lld was ended by somebody else",
+						(long long) run->run_id)));
+	ret_restore_user(&saved);
+}
+
+/*
+ * The body of a batch (RetBatch).
+ *
+ * Locks: the extension, AccessShare on the policy's table, RowExclusive on
+ * the leaf and on what cascades from it, the governance lock shared; all
+ * until the transaction ends.
+ */
+void
+ret_batch_delete(RetRun *run, void *arg)
+{
+	RetBatch   *batch = arg;
+	List	   *keeps;
+	Relation	rel;
+	RetDigester digester;
+
+	batch->preparing = true;
+	batch->rows = 0;
+	batch->cascaded = 0;
+	batch->leaf_is_gone = false;
+	rel = ret_batch_open(run, batch->leaf, RowExclusiveLock, &keeps);
+	if (rel == NULL)
+	{
+		batch->leaf_is_gone = run->end_state == NULL;
+		return;
+	}
+
+	SPI_connect();
+	ret_constraints_immediate();
+	batch->preparing = false;
+	if (batch->leaf->ncascades > 0)
+	{
+		Assert(batch->tids != NULL);
+		delete_with_children(run, batch, rel, keeps);
+	}
+	else
+	{
+		ret_digester_init(&digester, run->digest_key);
+		delete_directly(run, batch, rel, keeps, &digester);
+		batch->rows = digester.rows;
+		batch->last = digester.last;
+		if (digester.rows > 0)
+			ret_batch_record(run, rel, batch->leaf->name, &digester);
+	}
+	if (batch->rows > 0)
+		ret_batch_account(run, batch->rows + batch->cascaded);
+	SPI_finish();
+	table_close(rel, NoLock);
+}
+
+/*
+ * The body of a search (RetSearch): finds rows that would go, in the order of
+ * the clock after the last one found before, or in a range.
+ */
+void
+ret_batch_search(RetRun *run, void *arg)
+{
+	RetSearch  *search = arg;
+	List	   *keeps;
+	Relation	rel = ret_batch_open(run, search->leaf, AccessShareLock, &keeps);
+	RetTidReceiver receiver;
+	RetUser		saved;
+	RetQuery	query;
+
+	search->ntids = 0;
+	search->nfound = 0;
+	if (rel == NULL)
+		return;
+
+	SPI_connect();
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT " RET_ROW ".ctid");
+	if (search->by_clock)
+		ret_query_add(&query, ", %s", run->policy->clock_sql);
+	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ",
+				  search->leaf->name);
+	if (!search->by_clock)
+		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s AND ",
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->from)),
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->to)));
+	else if (search->has_last)
+		ret_query_add(&query, "(%s, " RET_ROW ".ctid) > (%s, %s) AND ",
+					  run->policy->clock_sql,
+					  ret_query_param(&query, run->policy->clock_type, search->last_clock),
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->last)));
+	ret_query_add(&query, "%s", ret_predicate_goes(&query, run->policy, keeps,
+												   run->cutoff, search->by_clock));
+	if (search->by_clock)
+		ret_query_add(&query, " ORDER BY %s, " RET_ROW ".ctid",
+					  run->policy->clock_sql);
+	if (search->limit > 0)
+		ret_query_add(&query, " LIMIT %d", search->limit);
+
+	MemoryContextSwitchTo(run->scratch);
+	ret_tid_receiver_init(&receiver);
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	ret_query_run(&query, true, 0, &receiver.receiver);
+	ret_restore_user(&saved);
+
+	search->nfound = receiver.ntids;
+	if (receiver.ntids > 0)
+	{
+		search->has_last = true;
+		search->last = receiver.tids[receiver.ntids - 1];
+		search->last_clock = receiver.last_value;
+	}
+	if (search->unreferenced)
+		receiver.ntids = ret_cascade_referenced(search->leaf->foreign_keys,
+												search->leaf->relid,
+												rel->rd_rel->relowner,
+												receiver.tids, receiver.ntids);
+	search->tids = MemoryContextAllocHuge(run->context,
+										  Max(receiver.ntids, 1) *
+										  sizeof(ItemPointerData));
+	memcpy(search->tids, receiver.tids,
+		   receiver.ntids * sizeof(ItemPointerData));
+	search->ntids = receiver.ntids;
+	SPI_finish();
+	table_close(rel, NoLock);
+}

@@ -1,0 +1,65 @@
+/*
+ * batch.h
+ *
+ * One batch: choose, act, record, commit together.
+ */
+#ifndef RET_BATCH_H
+#define RET_BATCH_H
+
+#include "record.h"
+#include "run.h"
+#include "storage/lockdefs.h"
+
+/*
+ * Which rows: those in a range of tuple identifiers (tids == NULL), or those
+ * in a list. Whether they are due is asked in the statement that deletes them.
+ */
+typedef struct RetBatch
+{
+	RetLeaf    *leaf;
+	ItemPointerData from;
+	ItemPointerData to;			/* exclusive */
+	const ItemPointerData *tids;
+	int			ntids;
+	int			limit;			/* rows of a range, at most */
+	bool		skip_locked;	/* of a list */
+
+	/* results */
+	bool		preparing;		/* failed before any row was touched */
+	bool		leaf_is_gone;
+	uint64		rows;			/* deleted from the leaf */
+	uint64		cascaded;		/* deleted along with them */
+	ItemPointerData last;		/* of the deleted rows */
+} RetBatch;
+
+/* Rows of a leaf that would go, found without touching them. */
+typedef struct RetSearch
+{
+	RetLeaf    *leaf;
+	bool		by_clock;		/* in the order of the clock, after "last" */
+	ItemPointerData from;		/* else in a range */
+	ItemPointerData to;
+	int			limit;			/* 0: none */
+	bool		unreferenced;	/* leave out what foreign keys hold */
+
+	/* the last row found, where the next search by clock goes on */
+	bool		has_last;
+	Datum		last_clock;
+	ItemPointerData last;
+
+	/* results, in the run's context */
+	ItemPointerData *tids;
+	int			ntids;
+	int			nfound;			/* before leaving any out */
+} RetSearch;
+
+extern void ret_batch_delete(RetRun *run, void *batch);
+extern void ret_batch_search(RetRun *run, void *search);
+extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
+							   List **keeps);
+extern void ret_batch_record(RetRun *run, Relation rel, const char *leaf,
+							 const RetDigester *digester);
+extern void ret_batch_account(RetRun *run, uint64 rows);
+extern void ret_batch_lock_timeout(void);
+
+#endif							/* RET_BATCH_H */

@@ -1,0 +1,483 @@
+/*-------------------------------------------------------------------------
+ *
+ * cascade.c
+ *		Foreign keys that point at a governed table, and the rows that go with
+ *		a row or hold it.
+ *
+ * ON DELETE CASCADE deletes behind the back of the statement that causes it:
+ * nobody counts those rows. So a batch of a table with cascading children
+ * locks its rows, collects all that hangs on them, to any depth, and deletes
+ * it by statements of its own, children first; the cascade then finds nothing
+ * left. With the parents locked no child can be added meanwhile.
+ *
+ * Keys are read as the owner of the parent, children as the owner of the
+ * child, as PostgreSQL's own foreign key triggers do.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "cascade.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "expr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "predicate.h"
+#include "query.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+/*
+ * The foreign keys that point at a table, RetForeignKey each. For a partition
+ * these are its parts of the keys that point at what it is a partition of.
+ * Connects to SPI.
+ */
+List *
+ret_foreign_keys_to(Oid relid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *keys = NIL;
+
+	SPI_connect();
+	spi = CurrentMemoryContext;
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT name, child::oid::bigint, child_owner::bigint,"
+				  " delete_action, parent_columns, child_columns, operators"
+				  " FROM retention._foreign_keys_to(%s)",
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		RetForeignKey *key = palloc0(sizeof(RetForeignKey));
+
+		key->parent = relid;
+		key->name = ret_result_text(i, 1);
+		key->child = (Oid) ret_result_int8(i, 2);
+		key->child_owner = (Oid) ret_result_int8(i, 3);
+		key->delete_action = ret_result_text(i, 4)[0];
+		key->parent_columns = ret_result_texts(i, 5);
+		key->child_columns = ret_result_texts(i, 6);
+		key->operators = ret_result_texts(i, 7);
+		keys = lappend(keys, key);
+	}
+	MemoryContextSwitchTo(spi);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return keys;
+}
+
+/*
+ * Whether any of some foreign keys cascades.
+ */
+bool
+ret_foreign_keys_cascade(List *keys)
+{
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		if (((RetForeignKey *) lfirst(lc))->delete_action == FKCONSTR_ACTION_CASCADE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * All that goes with the rows of a table, as strings 'table (columns)'.
+ */
+List *
+ret_cascade_edges(Oid relid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *edges = NIL;
+
+	SPI_connect();
+	spi = CurrentMemoryContext;
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT DISTINCT edge FROM retention._cascade_edges(%s)"
+				  " ORDER BY edge",
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		edges = lappend(edges, ret_result_text(i, 1));
+	MemoryContextSwitchTo(spi);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return edges;
+}
+
+/*
+ * The first child of another owner who has not agreed, or NULL.
+ */
+static char *
+find_missing_consent(Oid relid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	RetQuery	query;
+	char	   *child = NULL;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT retention._missing_consent(%s)",
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	if (ret_result_text(0, 1))
+		child = MemoryContextStrdup(caller, ret_result_text(0, 1));
+	ret_restore_user(&saved);
+	SPI_finish();
+	return child;
+}
+
+/*
+ * Errors when rows of a table would take others along that nobody agreed to:
+ * by an edge that is not among the accepted ones (unless accept_new), or into
+ * a table of another owner without his consent.
+ */
+void
+ret_cascade_check(const RetPolicy *policy, Oid relid, bool accept_new)
+{
+	ListCell   *lc;
+	char	   *child = find_missing_consent(relid);
+
+	if (child)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("deleting from %s would also delete rows of %s, which has another owner",
+						ret_relation_name(relid), child),
+				 errhint("Its owner can agree with: SELECT retention.allow_cascade('%s', '%s')",
+						 child, ret_relation_name(relid))));
+	if (accept_new)
+		return;
+	foreach(lc, ret_cascade_edges(relid))
+	{
+		char	   *edge = lfirst(lc);
+		bool		known = false;
+		ListCell   *lc2;
+
+		foreach(lc2, policy->cascades)
+			known |= strcmp(lfirst(lc2), edge) == 0;
+		if (!known)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("rows of %s would be deleted too: the foreign key is new",
+							edge),
+					 errhint("If that is wanted, call retention.resume_policy().")));
+	}
+}
+
+/*
+ * Reads the keys of rows of a table, as its owner, into parameters of a query
+ * that will join them: returns "unnest($1, $2, ...) AS k(t, k1, ...)", where
+ * t is the ctid. Caller must be connected to SPI.
+ */
+static char *
+join_keys(RetQuery *query, RetForeignKey *key, Oid leaf, Oid owner,
+		  const ItemPointerData *tids, int ntids)
+{
+	RetUser		saved;
+	RetQuery	read;
+	StringInfoData arrays;
+	StringInfoData names;
+	int			i = 0;
+	ListCell   *lc;
+
+	initStringInfo(&arrays);
+	initStringInfo(&names);
+	ret_query_init(&read);
+	ret_query_add(&read, "SELECT array_agg(ctid)");
+	foreach(lc, key->parent_columns)
+		ret_query_add(&read, ", array_agg(%s)", quote_identifier(lfirst(lc)));
+	ret_query_add(&read, " FROM ONLY %s WHERE ctid = ANY (%s)",
+				  ret_relation_name(leaf),
+				  ret_query_tids(&read, tids, ntids));
+
+	ret_become_owner(&saved, owner, NULL);
+	ret_query_run(&read, false, 0, NULL);
+	ret_restore_user(&saved);
+
+	for (i = 0; i <= list_length(key->parent_columns); i++)
+	{
+		bool		isnull;
+		Datum		array = ret_result_datum(0, i + 1, &isnull);
+		Oid			type = SPI_gettypeid(SPI_tuptable->tupdesc, i + 1);
+
+		appendStringInfo(&arrays, "%s%s", i > 0 ? ", " : "",
+						 isnull ? ret_query_null(query, type) :
+						 ret_query_param(query, type, array));
+		if (i > 0)
+			appendStringInfo(&names, ", k%d", i);
+	}
+	return psprintf("unnest(%s) AS k(t%s)", arrays.data, names.data);
+}
+
+/*
+ * "the child's columns are the parent's key", for the row c and the key k.
+ */
+static char *
+join_condition(RetForeignKey *key)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < list_length(key->child_columns); i++)
+		appendStringInfo(&sql, "%sk.k%d %s " RET_ROW ".%s",
+						 i > 0 ? " AND " : "", i + 1,
+						 (char *) list_nth(key->operators, i),
+						 quote_identifier(list_nth(key->child_columns, i)));
+	return sql.data;
+}
+
+/*
+ * Keeps of some rows those that no other row refers to by a foreign key
+ * without CASCADE. Reorders "tids" and returns how many are left at its
+ * front. Caller must be connected to SPI.
+ */
+int
+ret_cascade_referenced(List *keys, Oid leaf, Oid owner,
+					   ItemPointerData *tids, int ntids)
+{
+	ListCell   *lc;
+
+	foreach(lc, keys)
+	{
+		RetForeignKey *key = lfirst(lc);
+		RetUser		saved;
+		RetQuery	query;
+		char	   *keyset;
+		int			left = 0;
+
+		if ((key->delete_action != FKCONSTR_ACTION_NOACTION &&
+			 key->delete_action != FKCONSTR_ACTION_RESTRICT) || ntids == 0)
+			continue;
+
+		ret_query_init(&query);
+		keyset = join_keys(&query, key, leaf, owner, tids, ntids);
+		ret_query_add(&query,
+					  "SELECT k.t FROM %s WHERE NOT EXISTS (SELECT FROM %s AS "
+					  RET_ROW " WHERE %s) ORDER BY k.t",
+					  keyset, ret_relation_name(key->child),
+					  join_condition(key));
+		ret_become_owner(&saved, key->child_owner, NULL);
+		ret_query_run(&query, false, 0, NULL);
+		ret_restore_user(&saved);
+
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			bool		isnull;
+			Datum		tid = ret_result_datum(i, 1, &isnull);
+
+			tids[left++] = *(ItemPointer) DatumGetPointer(tid);
+		}
+		ntids = left;
+		SPI_freetuptable(SPI_tuptable);
+	}
+	return ntids;
+}
+
+/* Whether a row was collected already. */
+typedef struct SeenKey
+{
+	Oid			relid;
+	ItemPointerData tid;
+} SeenKey;
+
+typedef struct Collection
+{
+	List	   *sets;			/* RetRows */
+	HTAB	   *seen;			/* SeenKey */
+	TimestampTz at;
+} Collection;
+
+/*
+ * Adds a row to the set of its table, once.
+ */
+static void
+collect_row(Collection *collection, Oid relid, Oid root, int parent,
+			ItemPointer tid)
+{
+	SeenKey		key;
+	bool		found;
+	RetRows    *rows = NULL;
+	ListCell   *lc;
+
+	memset(&key, 0, sizeof(key));
+	key.relid = relid;
+	key.tid = *tid;
+	(void) hash_search(collection->seen, &key, HASH_ENTER, &found);
+	if (found)
+		return;
+
+	foreach(lc, collection->sets)
+	{
+		if (((RetRows *) lfirst(lc))->relid == relid)
+			rows = lfirst(lc);
+	}
+	if (rows == NULL)
+	{
+		rows = palloc0(sizeof(RetRows));
+		rows->relid = relid;
+		rows->root = root;
+		rows->parent = parent;
+		rows->maxtids = 64;
+		rows->tids = palloc(rows->maxtids * sizeof(ItemPointerData));
+		collection->sets = lappend(collection->sets, rows);
+	}
+	if (rows->ntids == rows->maxtids)
+	{
+		rows->maxtids *= 2;
+		rows->tids = repalloc_huge(rows->tids,
+								   rows->maxtids * sizeof(ItemPointerData));
+	}
+	rows->tids[rows->ntids++] = *tid;
+}
+
+/*
+ * Locks a child table with all its parts and checks that they can be deleted
+ * from safely.
+ */
+static void
+check_child(RetForeignKey *key)
+{
+	ListCell   *lc;
+
+	LockRelationOid(key->child, RowExclusiveLock);
+	foreach(lc, ret_relation_leaves(key->child))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), RowExclusiveLock);
+
+		ret_relation_check(rel, key->child_owner);
+		table_close(rel, NoLock);
+	}
+}
+
+/*
+ * Locks and collects the rows that refer to some rows by one foreign key.
+ */
+static void
+collect_children(Collection *collection, RetForeignKey *key, int parent,
+				 Oid owner, const ItemPointerData *tids, int ntids)
+{
+	RetRows    *rows = list_nth(collection->sets, parent);
+	List	   *keeps;
+	RetUser		saved;
+	RetQuery	query;
+	char	   *keyset;
+	char	   *kept;
+
+	check_child(key);
+	keeps = ret_keeps_load(key->child);
+	ret_query_init(&query);
+	keyset = join_keys(&query, key, rows->relid, owner, tids, ntids);
+	kept = ret_predicate_kept(&query, keeps, collection->at);
+	ret_query_add(&query,
+				  "SELECT " RET_ROW ".tableoid, " RET_ROW ".ctid, %s FROM %s AS "
+				  RET_ROW ", %s WHERE %s FOR UPDATE OF " RET_ROW,
+				  kept, ret_relation_name(key->child), keyset,
+				  join_condition(key));
+	ret_become_owner(&saved, key->child_owner, NULL);
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		relid = ret_result_datum(i, 1, &isnull);
+		Datum		tid = ret_result_datum(i, 2, &isnull);
+
+		if (DatumGetBool(ret_result_datum(i, 3, &isnull)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a keep policy protects rows of %s that refer to it",
+							ret_relation_name(key->child))));
+		collect_row(collection, DatumGetObjectId(relid), key->child, parent,
+					(ItemPointer) DatumGetPointer(tid));
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Collects some rows of a leaf and all that goes with them, as RetRows by
+ * leaf; the first is the leaf itself, and every other set comes after the one
+ * it cascades from. All but the first are locked here; the caller has locked
+ * those. "at" is the moment for keep policies of the children.
+ *
+ * Errors when a keep policy protects a child. Caller must be connected to SPI
+ * and hold the governance lock.
+ */
+List *
+ret_cascade_collect(Oid leaf, Oid owner, const ItemPointerData *tids,
+					int ntids, TimestampTz at)
+{
+	Collection	collection = {NIL, NULL, at};
+	HASHCTL		control = {0};
+	List	   *done = NIL;		/* how many rows of each set were followed */
+
+	control.keysize = sizeof(SeenKey);
+	control.entrysize = sizeof(SeenKey);
+	control.hcxt = CurrentMemoryContext;
+	collection.seen = hash_create("rows that cascade", 1024, &control,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int i = 0; i < ntids; i++)
+		collect_row(&collection, leaf, leaf, -1,
+					(ItemPointer) unconstify(ItemPointerData *, &tids[i]));
+
+	/* sets and their rows grow while they are walked */
+	for (bool again = true; again;)
+	{
+		again = false;
+		for (int i = 0; i < list_length(collection.sets); i++)
+		{
+			RetRows    *rows = list_nth(collection.sets, i);
+			int			from;
+			ListCell   *lc;
+
+			if (i == list_length(done))
+				done = lappend_int(done, 0);
+			from = list_nth_int(done, i);
+			if (from == rows->ntids)
+				continue;
+			again = true;
+			lfirst_int(list_nth_cell(done, i)) = rows->ntids;
+
+			foreach(lc, ret_foreign_keys_to(rows->relid))
+			{
+				RetForeignKey *key = lfirst(lc);
+
+				if (key->delete_action == FKCONSTR_ACTION_CASCADE)
+					collect_children(&collection, key, i,
+									 i == 0 ? owner :
+									 ret_relation_owner(rows->relid),
+									 rows->tids + from,
+									 list_nth_int(done, i) - from);
+			}
+		}
+	}
+	hash_destroy(collection.seen);
+	return collection.sets;
+}

@@ -1,0 +1,334 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		The extension itself: is it here, who owns it, who may do what.
+ *
+ * Also the two heavyweight locks that the extension takes on things of its
+ * own. They are object locks on its policy table, which no SQL command can
+ * take in their stead, unlike advisory locks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "catalog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "query.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(retention_sees);
+PG_FUNCTION_INFO_V1(retention_qualified_name);
+PG_FUNCTION_INFO_V1(retention_append_only);
+
+/*
+ * Reads the owner and the version of the extension; false when it is not in
+ * this database.
+ */
+static bool
+read_extension(Oid *owner, char **version)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("retention"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		datum = heap_getattr(tuple,
+										 Anum_pg_extension_extversion,
+										 RelationGetDescr(rel), &isnull);
+
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		*version = TextDatumGetCString(datum);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+/*
+ * The owner of the extension. Errors when the extension is not here.
+ */
+Oid
+ret_extension_owner(void)
+{
+	Oid			owner;
+	char	   *version;
+
+	if (!read_extension(&owner, &version))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"retention\" is not in this database")));
+	return owner;
+}
+
+/*
+ * Whether the extension is in this database, in the version that this library
+ * serves. Locks it against DROP and UPDATE until the transaction ends.
+ */
+bool
+ret_extension_is_usable(void)
+{
+	Oid			extension = get_extension_oid("retention", true);
+	Oid			owner;
+	char	   *version;
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return get_extension_oid("retention", true) == extension &&
+		read_extension(&owner, &version) &&
+		strcmp(version, RETENTION_VERSION) == 0;
+}
+
+/*
+ * Whether the current user is in the role that a setting names; the empty
+ * name and an unknown role have no members.
+ */
+static bool
+is_in_role(const char *name)
+{
+	Oid			role;
+
+	if (name == NULL || *name == '\0')
+		return false;
+	role = get_role_oid(name, true);
+	return OidIsValid(role) && has_privs_of_role(GetUserId(), role);
+}
+
+/*
+ * Whether the current user governs all relations.
+ */
+bool
+ret_is_admin(void)
+{
+	return superuser() || is_in_role(ret_admin_role);
+}
+
+/*
+ * Whether the current user may look at what concerns a relation. InvalidOid,
+ * or a relation that is gone, asks for what concerns all.
+ */
+bool
+ret_may_read(Oid relid)
+{
+	Oid			owner;
+
+	if (ret_is_admin() || is_in_role(ret_auditor_role))
+		return true;
+	owner = ret_relation_owner(relid);
+	return OidIsValid(owner) && has_privs_of_role(GetUserId(), owner);
+}
+
+/*
+ * Whether a user may decide about the rows of what a role owns.
+ */
+bool
+ret_user_governs(Oid user, Oid owner)
+{
+	Oid			admin = ret_admin_role && *ret_admin_role ?
+		get_role_oid(ret_admin_role, true) : InvalidOid;
+
+	return superuser_arg(user) ||
+		(OidIsValid(owner) && has_privs_of_role(user, owner)) ||
+		(OidIsValid(admin) && has_privs_of_role(user, admin));
+}
+
+/*
+ * Errors unless the current user may decide about the rows of a relation.
+ */
+void
+ret_check_may_govern(Oid relid)
+{
+	Oid			owner = ret_relation_owner(relid);
+
+	if (!ret_user_governs(GetUserId(), owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table \"%s\"",
+						OidIsValid(owner) ? get_rel_name(relid) : "?"),
+				 errhint("Ask its owner, or become a member of the role in \"retention.admin_role\".")));
+}
+
+/*
+ * Finds or makes the entry of a relation in retention.relation and brings its
+ * name up to date. Returns its id. Caller must be the extension, in SPI.
+ */
+int32
+ret_relation_register(Oid relid)
+{
+	RetQuery	query;
+
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "INSERT INTO retention.relation AS r (reloid, name)"
+				  " VALUES (%s, %s)"
+				  " ON CONFLICT (reloid) DO UPDATE SET name = excluded.name"
+				  " RETURNING relation_id::bigint",
+				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
+				  ret_query_text(&query, ret_relation_name(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	return (int32) ret_result_int8(0, 1);
+}
+
+/*
+ * Notices that this database is not the one that the policies were made in: a
+ * dump restored elsewhere, or pg_upgrade. Relations whose name is another now
+ * are forgotten, and every policy waits until somebody looked at it: who
+ * restores a backup to get rows back does not want them purged at once.
+ *
+ * Caller must be in a transaction that can write. Connects to SPI itself.
+ */
+void
+ret_identity_check(void)
+{
+	RetUser		saved;
+	RetQuery	query;
+	const char *system;
+	const char *database;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	system = ret_query_param(&query, INT8OID,
+							 Int64GetDatum((int64) GetSystemIdentifier()));
+	database = ret_query_param(&query, OIDOID,
+							   ObjectIdGetDatum(MyDatabaseId));
+	ret_query_add(&query,
+				  "SELECT (SELECT count(*) FROM retention.identity),"
+				  " (SELECT count(*) FROM retention.identity"
+				  "  WHERE system_identifier = %s AND database = %s)",
+				  system, database);
+	ret_query_run(&query, false, 0, NULL);
+
+	if (ret_result_int8(0, 1) == 0)
+	{
+		resetStringInfo(&query.sql);
+		ret_query_add(&query, "INSERT INTO retention.identity VALUES (%s, %s)",
+					  system, database);
+		ret_query_run(&query, false, 0, NULL);
+	}
+	else if (ret_result_int8(0, 2) == 0)
+	{
+		resetStringInfo(&query.sql);
+		ret_query_add(&query, "SELECT retention._adopt(%s, %s)",
+					  system, database);
+		ret_query_run(&query, false, 0, NULL);
+		ereport(WARNING,
+				(errmsg("the policies were restored from another database and are paused"),
+				 errhint("Look at retention.policies, then call retention.resume_policy() for each that shall run.")));
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+}
+
+static void
+lock_tag(LOCKTAG *tag, uint32 object, uint16 subobject)
+{
+	Oid			table = get_relname_relid("policy",
+										  get_namespace_oid("retention", false));
+
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, table, object, subobject);
+}
+
+/*
+ * The lock between batches (shared) and whoever protects rows from them
+ * (exclusive): a protection that is committed is obeyed by every batch that
+ * begins after, and none that began before is still going on. Held to the end
+ * of the transaction.
+ */
+void
+ret_governance_lock(bool exclusive)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, 0, 1);
+	(void) LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock,
+					   false, false);
+}
+
+/*
+ * Takes the lock of whoever runs a policy; false when it is running. A session
+ * lock survives the transactions of the run, and dies with the process.
+ */
+bool
+ret_policy_lock(int32 policy_id, bool session)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, (uint32) policy_id, 0);
+	return LockAcquire(&tag, ExclusiveLock, session, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Releases a session lock of ret_policy_lock(). Caller must be in a
+ * transaction.
+ */
+void
+ret_policy_unlock(int32 policy_id)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, (uint32) policy_id, 0);
+	LockRelease(&tag, ExclusiveLock, true);
+}
+
+/*
+ * retention._sees(relation)
+ */
+Datum
+retention_sees(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ret_may_read(PG_ARGISNULL(0) ? InvalidOid :
+								PG_GETARG_OID(0)));
+}
+
+/*
+ * retention._qualified_name(relation)
+ */
+Datum
+retention_qualified_name(PG_FUNCTION_ARGS)
+{
+	char	   *name = ret_relation_name(PG_GETARG_OID(0));
+
+	if (name == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/*
+ * Trigger: refuses UPDATE, DELETE and TRUNCATE.
+ */
+Datum
+retention_append_only(PG_FUNCTION_ARGS)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the records of retention can only be added to")));
+}

@@ -1,0 +1,22 @@
+/*
+ * catalog.h
+ *
+ * The extension itself: is it here, who owns it, who may do what.
+ */
+#ifndef RET_CATALOG_H
+#define RET_CATALOG_H
+
+extern Oid	ret_extension_owner(void);
+extern bool ret_extension_is_usable(void);
+extern bool ret_is_admin(void);
+extern bool ret_may_read(Oid relid);
+extern bool ret_user_governs(Oid user, Oid owner);
+extern void ret_check_may_govern(Oid relid);
+extern char *ret_relation_name(Oid relid);
+extern int32 ret_relation_register(Oid relid);
+extern void ret_identity_check(void);
+extern void ret_governance_lock(bool exclusive);
+extern bool ret_policy_lock(int32 policy_id, bool session);
+extern void ret_policy_unlock(int32 policy_id);
+
+#endif							/* RET_CATALOG_H */

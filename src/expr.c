@@ -1,0 +1,259 @@
+/*-------------------------------------------------------------------------
+ *
+ * expr.c
+ *		Expressions of a table's owner: clock and filter.
+ *
+ * The text is parsed alone, as one expression, so that no quote, comment or
+ * parenthesis in it can reach the statement it becomes a part of. What goes
+ * into that statement is not the text but its canonical form, printed by the
+ * server from the parsed tree: every function, operator and table qualified,
+ * every column of the governed table prefixed with RET_ROW. It means the same
+ * under any search_path.
+ *
+ * A canonical form is parsed again when a column of the table was renamed:
+ * since every reference to the table carries RET_ROW, which the printer gives
+ * to nothing else, the references can be renamed in the raw parse tree.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "expr.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "rewrite/rewriteManip.h"
+#include "sandbox.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+static const char *
+kind_name(RetExprKind kind)
+{
+	return kind == RET_EXPR_CLOCK ? "clock" : "filter";
+}
+
+/*
+ * The raw parse tree of a text that is one expression and nothing else.
+ */
+static Node *
+parse_alone(const char *text, RetExprKind kind)
+{
+	List	   *list = raw_parser(text, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select;
+	ResTarget  *target = NULL;
+
+	Assert(list_length(list) == 1);
+	select = castNode(SelectStmt, linitial_node(RawStmt, list)->stmt);
+	if (list_length(select->targetList) == 1)
+		target = linitial_node(ResTarget, select->targetList);
+
+	if (target == NULL || target->name != NULL ||
+		select->distinctClause || select->intoClause || select->fromClause ||
+		select->whereClause || select->groupClause || select->havingClause ||
+		select->windowClause || select->valuesLists || select->sortClause ||
+		select->limitOffset || select->limitCount || select->lockingClause ||
+		select->withClause || select->op != SETOP_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("%s is not a single expression: \"%s\"",
+						kind_name(kind), text),
+				 errhint("Write what could stand in a WHERE clause, without keywords around it.")));
+	return target->val;
+}
+
+/*
+ * In a raw parse tree, renames RET_ROW.old to RET_ROW.new.
+ */
+static bool
+rename_walker(Node *node, void *context)
+{
+	List	   *renames = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnRef))
+	{
+		ColumnRef  *ref = (ColumnRef *) node;
+
+		if (list_length(ref->fields) != 2 ||
+			!IsA(linitial(ref->fields), String) ||
+			!IsA(lsecond(ref->fields), String) ||
+			strcmp(strVal(linitial(ref->fields)), RET_ROW) != 0)
+			return false;
+		for (int i = 0; i < list_length(renames); i += 2)
+		{
+			if (strcmp(strVal(lsecond(ref->fields)),
+					   list_nth(renames, i)) == 0)
+			{
+				lsecond(ref->fields) = makeString(list_nth(renames, i + 1));
+				break;
+			}
+		}
+		return false;
+	}
+	return raw_expression_tree_walker(node, rename_walker, renames);
+}
+
+typedef struct ColumnsContext
+{
+	Relation	rel;
+	Index		level;
+	List	   *columns;
+	RetExprKind kind;
+} ColumnsContext;
+
+/*
+ * Collects the columns of the governed table, at any depth of sub-selects,
+ * and refuses what must not be in an expression.
+ */
+static bool
+columns_walker(Node *node, void *arg)
+{
+	ColumnsContext *context = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+
+		if (var->varlevelsup != context->level)
+			return false;
+		if (var->varattno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s refers to a system column or to the row as a whole",
+							kind_name(context->kind)),
+					 errhint("Name the columns it depends on.")));
+		context->columns = list_append_unique_int(context->columns,
+												  var->varattno);
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		bool		stop;
+
+		if (query->rowMarks || query->hasModifyingCTE ||
+			query->commandType != CMD_SELECT)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s contains a sub-select that locks or changes rows",
+							kind_name(context->kind))));
+		context->level++;
+		stop = query_tree_walker(query, columns_walker, context, 0);
+		context->level--;
+		return stop;
+	}
+	return expression_tree_walker(node, columns_walker, context);
+}
+
+static Node *
+check_clock(Node *node)
+{
+	Oid			type = exprType(node);
+
+	if (checkExprHasSubLink(node))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("clock contains a sub-select"),
+				 errhint("A clock is an expression over the row; sub-selects belong into the filter.")));
+	if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("clock is of type %s", format_type_be(type)),
+				 errhint("Use an expression of type timestamptz, timestamp or date, such as to_timestamp(created_epoch).")));
+	return node;
+}
+
+/*
+ * Prints an expression so that it means the same everywhere: with nothing but
+ * pg_catalog in the search_path, the printer qualifies all other names.
+ */
+static char *
+print_canonical(Relation rel, Node *node)
+{
+	RetUser		saved;
+	char	   *sql;
+
+	ret_become_self(&saved);
+	sql = deparse_expression(node,
+							 deparse_context_for(RET_ROW, RelationGetRelid(rel)),
+							 true, false);
+	ret_restore_user(&saved);
+	return sql;
+}
+
+/*
+ * Parses and checks an expression of the owner, resolving names by the
+ * search_path in force. The text may be a canonical form; in one of these,
+ * columns of the table are renamed: a list old, new, old, new.
+ *
+ * Caller must be in the sandbox (parsing calls input functions of types) and
+ * hold a lock on the table.
+ */
+RetExpr *
+ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
+			   List *renames)
+{
+	Node	   *node = parse_alone(text, kind);
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *item;
+	ColumnsContext context = {rel, 0, NIL, kind};
+	RetExpr    *expr = palloc0(sizeof(RetExpr));
+	const char *alias;
+
+	if (renames)
+		(void) rename_walker(node, renames);
+
+	/* a canonical form knows the table as RET_ROW, a user by its name */
+	alias = canonical ? RET_ROW : RelationGetRelationName(rel);
+	pstate->p_sourcetext = text;
+	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										 makeAlias(alias, NIL), false, true);
+	addNSItemToQuery(pstate, item, false, true, true);
+	node = transformExpr(pstate, node, EXPR_KIND_WHERE);
+	node = kind == RET_EXPR_CLOCK ? check_clock(node) :
+		coerce_to_boolean(pstate, node, kind_name(kind));
+	assign_expr_collations(pstate, node);
+
+	if (contain_volatile_functions(node))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("%s calls a volatile function: \"%s\"",
+						kind_name(kind), text),
+				 errhint("What decides about deletion must give the same answer when it is asked twice; use stable or immutable functions.")));
+	(void) columns_walker(node, &context);
+	if (kind == RET_EXPR_CLOCK && context.columns == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("clock does not refer to a column of \"%s\"",
+						RelationGetRelationName(rel))));
+
+	expr->type = exprType(node);
+	expr->columns = context.columns;
+	expr->sql = print_canonical(rel, node);
+	free_parsestate(pstate);
+	return expr;
+}
+
+/*
+ * The name of a type, qualified whatever the search_path, without modifier.
+ */
+char *
+ret_expr_type_name(Oid type)
+{
+	return format_type_be_qualified(type);
+}

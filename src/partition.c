@@ -1,0 +1,286 @@
+/*-------------------------------------------------------------------------
+ *
+ * partition.c
+ *		Partitions that go whole.
+ *
+ * A partition whose real bounds are past the cutoff is recorded row by row,
+ * then detached and dropped, in one transaction. Only when nothing but time
+ * decides about its rows: no filter, nothing that protects rows, nobody who
+ * has to see each row go (triggers, foreign keys, subscribers). Every row is
+ * read for its digest all the same, and one that is not due (a clock of
+ * -infinity) saves the partition.
+ *
+ * What fails here fails softly: the rows are then deleted one by one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "batch.h"
+#include "catalog/pg_type.h"
+#include "due.h"
+#include "estimate.h"
+#include "executor/spi.h"
+#include "expr.h"
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
+#include "partition.h"
+#include "partitioning/partdefs.h"
+#include "predicate.h"
+#include "query.h"
+#include "record.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "shmem.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+/* keys are read so many blocks at a time; at most some 10 MB of digests */
+#define READ_BLOCKS 2048
+
+/* what is read of the upper bound of a range partition */
+typedef struct UpperBound
+{
+	Oid			type;
+	Datum		value;
+} UpperBound;
+
+/*
+ * The upper bound of a leaf, when it is a partition by range of the one
+ * column that is the clock, and its bound is a value.
+ */
+static bool
+find_upper_bound(RetLeaf *leaf, const RetPolicy *policy, UpperBound *bound)
+{
+	char	   *column = ret_clock_column(policy);
+	Relation	parent;
+	PartitionKey key;
+	bool		fits;
+	HeapTuple	tuple;
+	Datum		datum;
+	bool		isnull;
+	PartitionBoundSpec *spec;
+	PartitionRangeDatum *upper;
+
+	if (column == NULL || !OidIsValid(leaf->parent))
+		return false;
+	parent = table_open(leaf->parent, AccessShareLock);
+	key = RelationGetPartitionKey(parent);
+	fits = key != NULL && key->strategy == PARTITION_STRATEGY_RANGE &&
+		key->partnatts == 1 &&
+		key->partattrs[0] == get_attnum(leaf->parent, column);
+	table_close(parent, NoLock);
+	if (!fits)
+		return false;
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(leaf->relid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	datum = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
+	spec = isnull ? NULL :
+		castNode(PartitionBoundSpec, stringToNode(TextDatumGetCString(datum)));
+	ReleaseSysCache(tuple);
+	if (spec == NULL || spec->is_default ||
+		spec->strategy != PARTITION_STRATEGY_RANGE)
+		return false;
+	upper = linitial_node(PartitionRangeDatum, spec->upperdatums);
+	if (upper->kind != PARTITION_RANGE_DATUM_VALUE)
+		return false;
+	bound->type = castNode(Const, upper->value)->consttype;
+	bound->value = castNode(Const, upper->value)->constvalue;
+	return bound->type == policy->clock_type;
+}
+
+static bool
+is_infinite(const UpperBound *bound)
+{
+	return bound->type == DATEOID ?
+		DATE_NOT_FINITE(DatumGetDateADT(bound->value)) :
+		TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(bound->value));
+}
+
+/*
+ * Whether somebody subscribes to the deletions of the leaf.
+ */
+static bool
+is_published(Oid relid)
+{
+	RetUser		saved;
+	RetQuery	query;
+	bool		published;
+
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT FROM pg_publication LIMIT 1");
+	published = ret_query_run(&query, true, 0, NULL) > 0;
+	if (published)
+	{
+		ret_query_init(&query);
+		ret_query_add(&query, "SELECT retention._is_published(%s)::int8",
+					  ret_query_param(&query, REGCLASSOID,
+									  ObjectIdGetDatum(relid)));
+		ret_query_run(&query, true, 0, NULL);
+		published = ret_result_int8(0, 1) != 0;
+	}
+	ret_restore_user(&saved);
+	return published;
+}
+
+/*
+ * Reads and records all keys of a locked partition. Returns how many. Errors
+ * when a row is not due.
+ */
+static uint64
+record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	uint64		rows = 0;
+
+	for (BlockNumber from = 0; from < nblocks; from += READ_BLOCKS)
+	{
+		ItemPointerData bounds[2];
+		RetDigester digester;
+		RetQuery	query;
+		RetUser		saved;
+		ListCell   *lc;
+
+		ItemPointerSet(&bounds[0], from, 0);
+		ItemPointerSet(&bounds[1], from + READ_BLOCKS, 0);
+		ret_digester_init(&digester, run->digest_key);
+		digester.skip = 2;
+		ret_query_init(&query);
+		ret_query_add(&query, "SELECT " RET_ROW ".ctid, ");
+		ret_query_add(&query, "(%s)",
+					  ret_predicate_goes(&query, run->policy, keeps,
+										 run->cutoff, false));
+		foreach(lc, ret_relation_key_names(rel))
+			ret_query_add(&query, ", " RET_ROW ".%s",
+						  quote_identifier(lfirst(lc)));
+		ret_query_add(&query, " FROM ONLY %s AS " RET_ROW
+					  " WHERE " RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
+					  leaf->name,
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&bounds[0])),
+					  ret_query_param(&query, TIDOID, PointerGetDatum(&bounds[1])));
+		ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+		ret_query_run(&query, false, 0, &digester.receiver);
+		ret_restore_user(&saved);
+		if (digester.not_due > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partition %s holds rows that are not due",
+							leaf->name)));
+		if (digester.rows > 0)
+			ret_batch_record(run, rel, leaf->name, &digester);
+		rows += digester.rows;
+		pfree(digester.digests.data);
+	}
+	return rows;
+}
+
+/*
+ * Whether time has passed over all rows that the partition can hold, and
+ * nothing but time decides about them.
+ */
+static bool
+is_over(RetRun *run, RetLeaf *leaf)
+{
+	UpperBound	upper;
+
+	return run->policy->filter_sql == NULL && leaf->foreign_keys == NIL &&
+		find_upper_bound(leaf, run->policy, &upper) && !is_infinite(&upper) &&
+		ret_due_range_is_over(run->cutoff, run->policy->after, upper.type,
+							  upper.value, pg_tzset(run->policy->zone));
+}
+
+typedef struct Take
+{
+	RetLeaf    *leaf;
+	bool		fits;
+	uint64		rows;
+} Take;
+
+/*
+ * The body: decides, records and drops.
+ *
+ * Locks: Exclusive on the partition while its keys are read, so that readers
+ * go on; AccessExclusive on it and its parent for the rest, under the lock
+ * timeout of a batch.
+ */
+static void
+take_partition(RetRun *run, void *arg)
+{
+	Take	   *take = arg;
+	RetLeaf    *leaf = take->leaf;
+	List	   *keeps;
+	Relation	rel;
+	Oid			owner;
+	RetUser		saved;
+
+	take->fits = false;
+	if (!is_over(run, leaf))
+		return;
+	rel = ret_batch_open(run, leaf, ExclusiveLock, &keeps);
+	if (rel == NULL)
+		return;
+
+	SPI_connect();
+	take->fits = is_over(run, leaf) && keeps == NIL &&
+		!ret_relation_has_delete_trigger(rel) &&
+		!is_published(leaf->relid);
+	if (take->fits)
+	{
+		ret_progress_leaf(leaf->relid, "whole partition", leaf->nblocks);
+		ret_constraints_immediate();
+		take->rows = record_keys(run, leaf, rel, keeps);
+		ret_batch_account(run, take->rows);
+	}
+	owner = rel->rd_rel->relowner;
+	table_close(rel, NoLock);
+	if (take->fits)
+	{
+		RetQuery	query;
+
+		ret_become_owner(&saved, owner, run->policy->zone);
+		ret_query_init(&query);
+		ret_query_add(&query, "ALTER TABLE %s DETACH PARTITION %s",
+					  ret_relation_name(leaf->parent), leaf->name);
+		ret_query_run(&query, false, 0, NULL);
+		ret_query_init(&query);
+		ret_query_add(&query, "DROP TABLE %s", leaf->name);
+		ret_query_run(&query, false, 0, NULL);
+		ret_restore_user(&saved);
+	}
+	SPI_finish();
+}
+
+/*
+ * Takes a partition whole if that is possible. Returns whether it is gone.
+ */
+bool
+ret_partition_take(RetRun *run, RetLeaf *leaf)
+{
+	Take		take = {leaf, false, 0};
+	ErrorData  *error;
+
+	if (!ret_attempt(run, take_partition, &take, &error))
+	{
+		if (ret_error_is_cancel(error) && !ret_error_is_timeout(run, error))
+			ReThrowError(error);
+		return false;
+	}
+	if (!take.fits)
+		return false;
+	run->rows += take.rows;
+	run->due_rows += take.rows;
+	run->batches++;
+	ret_progress_batch(run->rows, run->blocked, run->batches, leaf->nblocks);
+	return true;
+}

@@ -1,0 +1,349 @@
+/*-------------------------------------------------------------------------
+ *
+ * path.c
+ *		The ways through a table: block windows, the order of an index.
+ *
+ * Windows: one pass over the heap in ranges of blocks, each a DELETE of its
+ * own. No list of rows is kept, and a row costs what it costs in one big
+ * DELETE. Used when much is due, or no index leads with the clock.
+ *
+ * Index: the rows that are due in the order of the clock, some at a time.
+ * Used when little is due.
+ *
+ * Both fall back to lists of rows, and these to halves of lists, when a
+ * statement fails: what refuses to go is found, counted and passed over.
+ * Batches adapt to retention.batch_target.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "batch.h"
+#include "cascade.h"
+#include "clock.h"
+#include "estimate.h"
+#include "guc.h"
+#include "partition.h"
+#include "path.h"
+#include "pgtime.h"
+#include "schedule.h"
+#include "shmem.h"
+
+/* the first window is small, since nobody knows what its rows cost */
+#define FIRST_WINDOW 16			/* blocks */
+#define FIRST_LIST 500			/* rows */
+
+/*
+ * After so many refusals in a row, one by one, the rest of a list is taken to
+ * refuse too; the next run tries it again.
+ */
+#define MAX_REFUSALS 1000
+
+/* a run gives up when so many batches ran into retention.batch_timeout */
+#define MAX_TIMEOUTS 3
+
+typedef struct ListState
+{
+	int			refusals;		/* since the last row that went */
+} ListState;
+
+/*
+ * How many rows a batch may take: the rate counts by the second.
+ */
+static int
+batch_limit(RetRun *run)
+{
+	return run->policy->rate > 0 ?
+		Min(ret_batch_rows, run->policy->rate) : ret_batch_rows;
+}
+
+/*
+ * Whether the policy's run window is over.
+ */
+static bool
+window_is_closed(RetRun *run)
+{
+	RetWindow	window;
+
+	return !run->confirmed && run->policy->run_window &&
+		ret_window_parse(run->policy->run_window, &window) &&
+		!ret_window_is_open(&window, pg_tzset(run->policy->zone), ret_now());
+}
+
+/*
+ * Between two batches: counts the one before, shows it, and waits as long as
+ * the rate wants. Afterwards the run may have to end.
+ */
+static void
+pace(RetRun *run, RetBatch *batch, int64 blocks_done)
+{
+	run->rows += batch->rows + batch->cascaded;
+	run->due_rows += batch->rows;
+	if (batch->rows > 0)
+		run->batches++;
+	ret_progress_batch(run->rows, run->blocked, run->batches, blocks_done);
+
+	if (run->rows_limit > 0 && run->due_rows > run->rows_limit)
+		ret_run_end_early(run, "needs_confirmation",
+						  "more rows are due than were estimated, more than max_fraction of the table");
+	if (run->policy->rate > 0 && run->xact != RET_XACT_ATOMIC)
+	{
+		int64		wait = run->rate_start - ret_monotonic_ms() +
+			run->rows * 1000 / run->policy->rate;
+
+		if (wait > 0)
+		{
+			ret_progress_waiting("rate");
+			ret_sleep(wait);
+			ret_progress_waiting(NULL);
+		}
+	}
+	if (window_is_closed(run))
+		ret_run_end_early(run, "paused", "the run window is over");
+}
+
+static bool
+is_lock_error(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TRANSACTION_ROLLBACK;
+}
+
+static bool
+is_reference_error(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION ||
+		error->sqlerrcode == ERRCODE_RESTRICT_VIOLATION;
+}
+
+/*
+ * Raises the error of a batch unless single rows may be the cause of it.
+ */
+static void
+check_error(RetRun *run, RetBatch *batch, ErrorData *error)
+{
+	RetBatch	nothing = {0};
+	ErrorData  *again;
+
+	if (ret_error_is_timeout(run, error))
+	{
+		if (++run->timeouts >= MAX_TIMEOUTS)
+			ReThrowError(error);
+		return;
+	}
+	if (ret_error_is_cancel(error) || batch->preparing)
+		ReThrowError(error);
+	if (is_lock_error(error) || batch->leaf->is_probed)
+		return;
+
+	/* does the statement work when there is no row to delete? */
+	nothing.leaf = batch->leaf;
+	nothing.tids = &nothing.from;
+	if (!ret_attempt(run, ret_batch_delete, &nothing, &again))
+		ReThrowError(again);
+	batch->leaf->is_probed = true;
+}
+
+/*
+ * Deletes a list of rows. What refuses is found by halving.
+ */
+static void
+take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
+		  bool skip_locked, ListState *state)
+{
+	RetBatch	batch = {0};
+	ErrorData  *error;
+
+	if (ntids == 0 || run->end_state)
+		return;
+	batch.leaf = leaf;
+	batch.tids = tids;
+	batch.ntids = ntids;
+	batch.skip_locked = skip_locked;
+	if (state->refusals < MAX_REFUSALS || ntids > MAX_REFUSALS)
+	{
+		if (ret_attempt(run, ret_batch_delete, &batch, &error))
+		{
+			if (batch.rows > 0)
+				state->refusals = 0;
+			if (!run->end_state && (skip_locked || leaf->has_row_trigger))
+				ret_run_block(run, ntids - batch.rows, skip_locked ?
+							  "the row is locked by another session" :
+							  "a trigger refused to delete the row");
+			pace(run, &batch, ItemPointerGetBlockNumberNoCheck(tids));
+			return;
+		}
+		check_error(run, &batch, error);
+		if (is_lock_error(error) && !skip_locked)
+		{
+			take_list(run, leaf, tids, ntids, true, state);
+			return;
+		}
+		if (ntids > 1)
+		{
+			int			half = ntids / 2;
+
+			take_list(run, leaf, tids, half, skip_locked, state);
+			take_list(run, leaf, tids + half, ntids - half, skip_locked,
+					  state);
+			return;
+		}
+		state->refusals++;
+		ret_run_block(run, 1, error->message);
+		return;
+	}
+	ret_run_block(run, ntids, run->blocked_cause);
+}
+
+/*
+ * Finds rows and deletes them as a list. Returns whether there may be more.
+ */
+static bool
+search_and_take(RetRun *run, RetSearch *search)
+{
+	ListState	state = {0};
+
+	search->unreferenced = search->leaf->reference_cause != NULL;
+	ret_do(run, ret_batch_search, search);
+	if (run->end_state)
+		return false;
+	if (search->unreferenced)
+		ret_run_block(run, search->nfound - search->ntids,
+					  search->leaf->reference_cause);
+	take_list(run, search->leaf, search->tids, search->ntids, false, &state);
+	pfree(search->tids);
+	search->tids = NULL;
+	return search->nfound == search->limit;
+}
+
+/*
+ * One window, rows found first and then deleted as a list. Returns where the
+ * next one begins.
+ */
+static ItemPointerData
+take_window_as_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
+					const ItemPointerData *to)
+{
+	RetSearch	search = {0};
+	ItemPointerData next = *to;
+
+	search.leaf = leaf;
+	search.from = *from;
+	search.to = *to;
+	search.limit = batch_limit(run);
+	if (search_and_take(run, &search))
+	{
+		next = search.last;
+		ItemPointerSetOffsetNumber(&next,
+								   ItemPointerGetOffsetNumber(&next) + 1);
+	}
+	return next;
+}
+
+/*
+ * One window by one DELETE. Returns where the next one begins.
+ */
+static ItemPointerData
+take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
+			const ItemPointerData *to)
+{
+	RetBatch	batch = {0};
+	ErrorData  *error;
+	ItemPointerData next = *to;
+
+	batch.leaf = leaf;
+	batch.from = *from;
+	batch.to = *to;
+	batch.limit = batch_limit(run);
+	if (!ret_attempt(run, ret_batch_delete, &batch, &error))
+	{
+		check_error(run, &batch, error);
+		if (is_reference_error(error))
+			leaf->reference_cause = error->message;
+		return take_window_as_list(run, leaf, from, to);
+	}
+	if (batch.leaf_is_gone)
+	{
+		ItemPointerSet(&next, leaf->nblocks, 0);
+		return next;
+	}
+	if (batch.rows == (uint64) batch.limit)
+	{
+		next = batch.last;
+		ItemPointerSetOffsetNumber(&next,
+								   ItemPointerGetOffsetNumber(&next) + 1);
+	}
+	pace(run, &batch, ItemPointerGetBlockNumberNoCheck(&next));
+	return next;
+}
+
+/*
+ * A size for the next batch, such that it takes the target time.
+ */
+static double
+adapt(double size, int64 elapsed_ms)
+{
+	double		factor = (double) ret_batch_target / Max(elapsed_ms, 1);
+
+	return Max(size * Min(Max(factor, 0.125), 4.0), 1.0);
+}
+
+static void
+walk_windows(RetRun *run, RetLeaf *leaf)
+{
+	ItemPointerData at;
+	double		size = FIRST_WINDOW;
+
+	ret_progress_leaf(leaf->relid, "windows", leaf->nblocks);
+	ItemPointerSet(&at, 0, FirstOffsetNumber);
+	while (ItemPointerGetBlockNumberNoCheck(&at) < leaf->nblocks &&
+		   !run->end_state)
+	{
+		ItemPointerData to;
+		int64		start = ret_monotonic_ms();
+
+		ItemPointerSet(&to, (BlockNumber) Min((double) leaf->nblocks,
+											  ItemPointerGetBlockNumberNoCheck(&at) + size), 0);
+		/* triggers and cascades need to know the rows beforehand */
+		if (leaf->ncascades > 0 || leaf->has_row_trigger ||
+			leaf->reference_cause)
+			at = take_window_as_list(run, leaf, &at, &to);
+		else
+			at = take_window(run, leaf, &at, &to);
+		size = adapt(size, ret_monotonic_ms() - start);
+	}
+}
+
+static void
+walk_index(RetRun *run, RetLeaf *leaf)
+{
+	RetSearch	search = {0};
+	double		size = FIRST_LIST;
+	bool		more = true;
+
+	ret_progress_leaf(leaf->relid, "index", leaf->nblocks);
+	search.leaf = leaf;
+	search.by_clock = true;
+	while (more && !run->end_state)
+	{
+		int64		start = ret_monotonic_ms();
+
+		search.limit = (int) Min(size, (double) batch_limit(run));
+		more = search_and_take(run, &search);
+		size = adapt(size, ret_monotonic_ms() - start);
+	}
+}
+
+/*
+ * Goes through one leaf: whole, by index or by windows.
+ */
+void
+ret_path_walk(RetRun *run, RetLeaf *leaf)
+{
+	if (ret_partition_take(run, leaf) || run->end_state)
+		return;
+	if (ret_index_is_better(run, leaf))
+		walk_index(run, leaf);
+	else
+		walk_windows(run, leaf);
+}

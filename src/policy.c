@@ -1,0 +1,462 @@
+/*-------------------------------------------------------------------------
+ *
+ * policy.c
+ *		Policies as the catalog has them: load, compare with the table, log
+ *		changes.
+ *
+ * Everything returned is in the caller's memory context. The functions
+ * connect to SPI themselves and act as the extension, so that they can be
+ * called by whoever passed the check of his rights.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "expr.h"
+#include "miscadmin.h"
+#include "policy.h"
+#include "query.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* must agree with read_policy() */
+#define POLICY_QUERY \
+	"SELECT p.policy_id::bigint, p.name, p.relation_id::bigint," \
+	" r.reloid::oid::bigint, r.name, p.owner, p.action, p.after, p.clock," \
+	" p.filter, p.clock_sql, p.filter_sql, p.clock_type::oid::bigint," \
+	" p.column_nums::text[], p.column_names, p.column_types, p.zone," \
+	" p.every, p.run_window, p.rate::bigint, p.max_fraction, p.state," \
+	" p.reason, p.version::bigint, p.anchor, p.next_run," \
+	" p.failures::bigint, p.cascades, p.cron, p.cron_job" \
+	" FROM retention.policy p JOIN retention.relation r USING (relation_id) "
+
+static Interval *
+result_interval(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = ret_result_datum(row, column, &isnull);
+
+	return isnull ? NULL :
+		DatumGetIntervalP(datumCopy(value, false, sizeof(Interval)));
+}
+
+static List *
+read_columns(uint64 row)
+{
+	List	   *nums = ret_result_texts(row, 14);
+	List	   *names = ret_result_texts(row, 15);
+	List	   *types = ret_result_texts(row, 16);
+	List	   *columns = NIL;
+
+	for (int i = 0; i < list_length(nums); i++)
+	{
+		RetColumn  *column = palloc(sizeof(RetColumn));
+
+		column->num = atoi(list_nth(nums, i));
+		column->name = list_nth(names, i);
+		column->type = list_nth(types, i);
+		columns = lappend(columns, column);
+	}
+	return columns;
+}
+
+static RetPolicy *
+read_policy(uint64 row)
+{
+	RetPolicy  *policy = palloc0(sizeof(RetPolicy));
+	bool		isnull;
+	Datum		value;
+
+	policy->policy_id = (int32) ret_result_int8(row, 1);
+	policy->name = ret_result_text(row, 2);
+	policy->relation_id = (int32) ret_result_int8(row, 3);
+	policy->relid = (Oid) ret_result_int8(row, 4);
+	policy->relation_name = ret_result_text(row, 5);
+	policy->owner = ret_result_text(row, 6);
+	policy->action = ret_result_text(row, 7);
+	policy->after = result_interval(row, 8);
+	policy->clock = ret_result_text(row, 9);
+	policy->filter = ret_result_text(row, 10);
+	policy->clock_sql = ret_result_text(row, 11);
+	policy->filter_sql = ret_result_text(row, 12);
+	policy->clock_type = (Oid) ret_result_int8(row, 13);
+	policy->columns = read_columns(row);
+	policy->zone = ret_result_text(row, 17);
+	policy->every = result_interval(row, 18);
+	policy->run_window = ret_result_text(row, 19);
+	policy->rate = (int) ret_result_int8(row, 20);
+	policy->max_fraction = DatumGetFloat4(ret_result_datum(row, 21, &isnull));
+	policy->state = ret_result_text(row, 22);
+	policy->reason = ret_result_text(row, 23);
+	policy->version = (int) ret_result_int8(row, 24);
+	policy->anchor = DatumGetTimestampTz(ret_result_datum(row, 25, &isnull));
+	value = ret_result_datum(row, 26, &isnull);
+	policy->next_run = isnull ? DT_NOEND : DatumGetTimestampTz(value);
+	policy->failures = (int) ret_result_int8(row, 27);
+	policy->cascades = ret_result_texts(row, 28);
+	policy->cron = ret_result_text(row, 29);
+	policy->cron_job = ret_result_int8(row, 30);
+	return policy;
+}
+
+/*
+ * Runs POLICY_QUERY with what follows it and reads all rows, in the caller's
+ * memory context.
+ */
+static List *
+load_policies(RetQuery *query)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	RetUser		saved;
+	List	   *policies = NIL;
+
+	SPI_connect();
+	spi = CurrentMemoryContext;
+	ret_become_extension(&saved);
+	ret_query_run(query, false, 0, NULL);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		policies = lappend(policies, read_policy(i));
+	MemoryContextSwitchTo(spi);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return policies;
+}
+
+/*
+ * Finds a policy by its name; when it is missing returns NULL or errors.
+ */
+RetPolicy *
+ret_policy_find(const char *name, bool missing_ok)
+{
+	RetQuery	query;
+	List	   *found;
+
+	ret_query_init(&query);
+	ret_query_add(&query, POLICY_QUERY "WHERE p.name = %s",
+				  ret_query_text(&query, name));
+	found = load_policies(&query);
+	if (found == NIL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("policy \"%s\" does not exist", name),
+				 errhint("The view retention.policies lists the policies on your tables.")));
+	return found == NIL ? NULL : linitial(found);
+}
+
+/*
+ * Finds a policy by its id, NULL when it is gone.
+ */
+RetPolicy *
+ret_policy_find_id(int32 policy_id)
+{
+	RetQuery	query;
+	List	   *found;
+
+	ret_query_init(&query);
+	ret_query_add(&query, POLICY_QUERY "WHERE p.policy_id = %s",
+				  ret_query_param(&query, INT4OID,
+								  Int32GetDatum(policy_id)));
+	found = load_policies(&query);
+	return found == NIL ? NULL : linitial(found);
+}
+
+/*
+ * The policies on any of some relations, of one action or (NULL) of all.
+ */
+List *
+ret_policy_find_on(List *relids, const char *action)
+{
+	RetQuery	query;
+	Datum	   *oids = palloc(sizeof(Datum) * list_length(relids));
+
+	for (int i = 0; i < list_length(relids); i++)
+		oids[i] = ObjectIdGetDatum(list_nth_oid(relids, i));
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  POLICY_QUERY
+				  "WHERE r.reloid = ANY (%s) AND p.action = coalesce(%s, p.action)"
+				  " ORDER BY p.name",
+				  ret_query_param(&query, REGCLASSARRAYOID,
+								  PointerGetDatum(construct_array(oids,
+																  list_length(relids), REGCLASSOID,
+																  sizeof(Oid), true, TYPALIGN_INT))),
+				  ret_query_text(&query, action));
+	return load_policies(&query);
+}
+
+bool
+ret_policy_is_active(const RetPolicy *policy)
+{
+	return strcmp(policy->state, "active") == 0;
+}
+
+/*
+ * Whether a policy still says what it said when it was accepted, now that the
+ * table is as it is: NULL when it does, else the reason why not.
+ *
+ * Columns that were merely renamed are no mismatch; they come back in
+ * "renames" as old, new, old, new.
+ */
+char *
+ret_policy_mismatch(const RetPolicy *policy, Relation rel, List **renames)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	char	   *owner = GetUserNameFromId(rel->rd_rel->relowner, true);
+	ListCell   *lc;
+
+	*renames = NIL;
+	if (owner == NULL || strcmp(owner, policy->owner) != 0)
+		return psprintf("the table belonged to \"%s\" and now belongs to \"%s\"",
+						policy->owner, owner ? owner : "?");
+
+	foreach(lc, policy->columns)
+	{
+		RetColumn  *column = lfirst(lc);
+		Form_pg_attribute attr;
+		char	   *type;
+
+		if (column->num < 1 || column->num > desc->natts ||
+			TupleDescAttr(desc, column->num - 1)->attisdropped)
+			return psprintf("column \"%s\" was dropped", column->name);
+		attr = TupleDescAttr(desc, column->num - 1);
+		type = ret_expr_type_name(attr->atttypid);
+		if (strcmp(type, column->type) != 0)
+			return psprintf("column \"%s\" was of type %s and now is of type %s",
+							column->name, column->type, type);
+		if (strcmp(NameStr(attr->attname), column->name) != 0)
+			*renames = lappend(lappend(*renames, column->name),
+							   pstrdup(NameStr(attr->attname)));
+	}
+	return NULL;
+}
+
+/*
+ * The row of a policy as jsonb, in the caller's memory context; false when
+ * there is none.
+ */
+bool
+ret_policy_snapshot(int32 policy_id, Datum *row)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext spi;
+	RetUser		saved;
+	RetQuery	query;
+	bool		isnull = true;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	/* next_run and failures are the engine's notes, no part of the policy */
+	ret_query_add(&query,
+				  "SELECT to_jsonb(p) - ARRAY['next_run', 'failures']"
+				  " FROM retention.policy p WHERE policy_id = %s",
+				  ret_query_param(&query, INT4OID,
+								  Int32GetDatum(policy_id)));
+	if (ret_query_run(&query, false, 0, NULL) == 1)
+	{
+		Datum		value = ret_result_datum(0, 1, &isnull);
+
+		spi = MemoryContextSwitchTo(caller);
+		*row = datumCopy(value, false, -1);
+		MemoryContextSwitchTo(spi);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+	return !isnull;
+}
+
+/*
+ * Logs a change of a policy, from the row given to what it is now. Call it
+ * before the row is deleted: an operation "drop" leaves the new row out.
+ */
+void
+ret_policy_log(const char *operation, int32 policy_id, Datum old_row,
+			   bool old_isnull)
+{
+	RetUser		saved;
+	RetQuery	query;
+	const char *by = GetUserNameFromId(GetUserId(), false);
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "INSERT INTO retention.policy_change (policy_id, relation_id,"
+				  " policy, version, operation, changed_at, changed_by, old, new)"
+				  " SELECT p.policy_id, p.relation_id, p.name, p.version, o,"
+				  "  clock_timestamp(), %s, %s, CASE WHEN o <> 'drop' THEN"
+				  "  to_jsonb(p) - ARRAY['next_run', 'failures'] END"
+				  " FROM retention.policy p, (VALUES (%s)) AS operation(o)"
+				  " WHERE p.policy_id = %s",
+				  ret_query_text(&query, by),
+				  old_isnull ? ret_query_null(&query, JSONBOID) :
+				  ret_query_param(&query, JSONBOID, old_row),
+				  ret_query_text(&query, operation),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+}
+
+/*
+ * Moves a policy to another state and logs it. The reason says why.
+ */
+void
+ret_policy_set_state(RetPolicy *policy, const char *state, const char *reason)
+{
+	RetUser		saved;
+	RetQuery	query;
+	Datum		old_row;
+	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "UPDATE retention.policy SET state = %s, reason = %s,"
+				  " version = version + 1 WHERE policy_id = %s",
+				  ret_query_text(&query, state),
+				  ret_query_text(&query, reason),
+				  ret_query_param(&query, INT4OID,
+								  Int32GetDatum(policy->policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+	ret_policy_log(state, policy->policy_id, old_row, !found);
+}
+
+/*
+ * Follows the renaming of columns, in memory: old, new, old, new. What the
+ * user wrote is replaced by its canonical form, unless it was a mere column.
+ * Caller must hold a lock on the table.
+ */
+void
+ret_policy_rename_columns(RetPolicy *policy, Relation rel, List *renames)
+{
+	RetUser		saved;
+	RetExpr    *clock;
+	RetExpr    *filter = NULL;
+	ListCell   *lc;
+
+	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
+	clock = ret_expr_parse(rel, policy->clock_sql, RET_EXPR_CLOCK, true,
+						   renames);
+	if (policy->filter_sql)
+		filter = ret_expr_parse(rel, policy->filter_sql, RET_EXPR_FILTER, true,
+								renames);
+	ret_restore_user(&saved);
+
+	if (strcmp(clock->sql, policy->clock_sql) != 0)
+	{
+		policy->clock = list_length(clock->columns) == 1 &&
+			strncmp(clock->sql, RET_ROW ".", strlen(RET_ROW ".")) == 0 ?
+			clock->sql + strlen(RET_ROW ".") : clock->sql;
+		policy->clock_sql = clock->sql;
+	}
+	if (filter && strcmp(filter->sql, policy->filter_sql) != 0)
+	{
+		policy->filter_sql = filter->sql;
+		policy->filter = filter->sql;
+	}
+	foreach(lc, policy->columns)
+	{
+		RetColumn  *column = lfirst(lc);
+
+		column->name = pstrdup(NameStr(TupleDescAttr(RelationGetDescr(rel),
+													 column->num - 1)->attname));
+	}
+}
+
+/*
+ * Writes a policy: a new one, which gets its id and version here, or what has
+ * become of one. Does not touch next_run and failures of an old one. Logging
+ * is up to the caller.
+ */
+void
+ret_policy_save(RetPolicy *policy, bool is_new)
+{
+	RetUser		saved;
+	RetQuery	query;
+	List	   *nums = NIL;
+	List	   *names = NIL;
+	List	   *types = NIL;
+	ListCell   *lc;
+	bool		isnull;
+
+	foreach(lc, policy->columns)
+	{
+		RetColumn  *column = lfirst(lc);
+
+		nums = lappend(nums, psprintf("%d", column->num));
+		names = lappend(names, column->name);
+		types = lappend(types, column->type);
+	}
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, is_new ?
+				  "INSERT INTO retention.policy (name, relation_id, owner,"
+				  " action, after, clock, filter, clock_sql, filter_sql,"
+				  " clock_type, column_nums, column_names, column_types, zone,"
+				  " every, run_window, rate, max_fraction, state, reason,"
+				  " cascades, cron, cron_job, anchor, next_run) VALUES (" :
+				  "UPDATE retention.policy SET (name, relation_id, owner,"
+				  " action, after, clock, filter, clock_sql, filter_sql,"
+				  " clock_type, column_nums, column_names, column_types, zone,"
+				  " every, run_window, rate, max_fraction, state, reason,"
+				  " cascades, cron, cron_job, anchor, version) = (");
+	ret_query_add(&query,
+				  "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::int2[], %s, %s,"
+				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, ",
+				  ret_query_text(&query, policy->name),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->relation_id)),
+				  ret_query_text(&query, policy->owner),
+				  ret_query_text(&query, policy->action),
+				  ret_query_param(&query, INTERVALOID, IntervalPGetDatum(policy->after)),
+				  ret_query_text(&query, policy->clock),
+				  ret_query_text(&query, policy->filter),
+				  ret_query_text(&query, policy->clock_sql),
+				  ret_query_text(&query, policy->filter_sql),
+				  ret_query_param(&query, REGTYPEOID, ObjectIdGetDatum(policy->clock_type)),
+				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(nums)),
+				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(names)),
+				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(types)),
+				  ret_query_text(&query, policy->zone),
+				  policy->every == NULL ? ret_query_null(&query, INTERVALOID) :
+				  ret_query_param(&query, INTERVALOID, IntervalPGetDatum(policy->every)),
+				  ret_query_text(&query, policy->run_window),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->rate)),
+				  ret_query_param(&query, FLOAT4OID, Float4GetDatum(policy->max_fraction)),
+				  ret_query_text(&query, policy->state),
+				  ret_query_text(&query, policy->reason),
+				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(policy->cascades)),
+				  ret_query_text(&query, policy->cron),
+				  ret_query_param(&query, INT8OID, Int64GetDatum(policy->cron_job)),
+				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(policy->anchor)));
+	if (is_new)
+		ret_query_add(&query, "%s)", policy->next_run == DT_NOEND ?
+					  ret_query_null(&query, TIMESTAMPTZOID) :
+					  ret_query_param(&query, TIMESTAMPTZOID,
+									  TimestampTzGetDatum(policy->next_run)));
+	else
+		ret_query_add(&query, "version + 1) WHERE policy_id = %s",
+					  ret_query_param(&query, INT4OID,
+									  Int32GetDatum(policy->policy_id)));
+	ret_query_add(&query, " RETURNING policy_id, version");
+	ret_query_run(&query, false, 0, NULL);
+	policy->policy_id = DatumGetInt32(ret_result_datum(0, 1, &isnull));
+	policy->version = DatumGetInt32(ret_result_datum(0, 2, &isnull));
+	ret_restore_user(&saved);
+	SPI_finish();
+}

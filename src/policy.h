@@ -1,0 +1,60 @@
+/*
+ * policy.h
+ *
+ * Policies as the catalog has them.
+ */
+#ifndef RET_POLICY_H
+#define RET_POLICY_H
+
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+typedef struct RetPolicy
+{
+	int32		policy_id;
+	char	   *name;
+	int32		relation_id;
+	Oid			relid;			/* InvalidOid: the table is gone */
+	char	   *relation_name;	/* as last seen */
+	char	   *owner;
+	char	   *action;
+	Interval   *after;
+	char	   *clock;			/* as the user wrote it */
+	char	   *filter;			/* or NULL */
+	char	   *clock_sql;
+	char	   *filter_sql;
+	Oid			clock_type;
+	List	   *columns;		/* RetColumn */
+	char	   *zone;
+	Interval   *every;			/* NULL: by hand only */
+	char	   *run_window;		/* or NULL */
+	int			rate;			/* rows a second; 0: no limit */
+	float4		max_fraction;
+	char	   *state;
+	char	   *reason;
+	int			version;
+	TimestampTz anchor;
+	TimestampTz next_run;		/* DT_NOEND: never by itself */
+	int			failures;
+	List	   *cascades;		/* strings */
+	char	   *cron;
+	int64		cron_job;
+} RetPolicy;
+
+extern RetPolicy *ret_policy_find(const char *name, bool missing_ok);
+extern RetPolicy *ret_policy_find_id(int32 policy_id);
+extern List *ret_policy_find_on(List *relids, const char *action);
+extern bool ret_policy_is_active(const RetPolicy *policy);
+extern char *ret_policy_mismatch(const RetPolicy *policy, Relation rel,
+								 List **renames);
+extern void ret_policy_rename_columns(RetPolicy *policy, Relation rel,
+									 List *renames);
+extern void ret_policy_save(RetPolicy *policy, bool is_new);
+extern void ret_policy_log(const char *operation, int32 policy_id,
+						   Datum old_row, bool old_isnull);
+extern bool ret_policy_snapshot(int32 policy_id, Datum *row);
+extern void ret_policy_set_state(RetPolicy *policy, const char *state,
+								 const char *reason);
+
+#endif							/* RET_POLICY_H */

@@ -1,0 +1,663 @@
+/*-------------------------------------------------------------------------
+ *
+ * policy_api.c
+ *		Changes of policies: add, alter, drop, pause, resume, and the consent
+ *		to cascades.
+ *
+ * Every function checks the caller's right on the table, writes the policy
+ * and logs the change, all in the caller's transaction. A definition is
+ * checked by the code that will execute it: the expressions are parsed and
+ * the query of a run is started, without letting it read a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "cascade.h"
+#include "catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "clock.h"
+#include "cron.h"
+#include "due.h"
+#include "executor/spi.h"
+#include "expr.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "policy_api.h"
+#include "predicate.h"
+#include "query.h"
+#include "relation.h"
+#include "sandbox.h"
+#include "schedule.h"
+#include "shmem.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(retention_add_policy);
+PG_FUNCTION_INFO_V1(retention_alter_policy);
+PG_FUNCTION_INFO_V1(retention_drop_policy);
+PG_FUNCTION_INFO_V1(retention_pause_policy);
+PG_FUNCTION_INFO_V1(retention_resume_policy);
+PG_FUNCTION_INFO_V1(retention_allow_cascade);
+PG_FUNCTION_INFO_V1(retention_revoke_cascade);
+
+static bool
+is_keep(const RetPolicy *policy)
+{
+	return strcmp(policy->action, "keep") == 0;
+}
+
+/* ---------- arguments ---------- */
+
+static char *
+text_arg(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+require_arg(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+static void
+check_action(const char *action)
+{
+	if (strcmp(action, "delete") == 0 || strcmp(action, "keep") == 0)
+		return;
+	if (strcmp(action, "trash") == 0 || strcmp(action, "scrub") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("action \"%s\" is not available in this version",
+						action),
+				 errhint("Use \"delete\" or \"keep\".")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown action \"%s\"", action),
+			 errhint("Use \"delete\" or \"keep\".")));
+}
+
+/*
+ * The zone of a policy: what was given, the setting, or the session's.
+ */
+static char *
+choose_zone(const char *given)
+{
+	const char *zone = given && *given ? given :
+		ret_zone && *ret_zone ? ret_zone : pg_get_timezone_name(session_timezone);
+
+	if (pg_tzset(zone) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" is not known", zone),
+				 errhint("The view pg_timezone_names lists the names, such as Asia/Tokyo.")));
+	return pstrdup(zone);
+}
+
+/*
+ * NULL and zero mean never by a worker.
+ */
+static Interval *
+choose_every(Interval *every)
+{
+	if (every == NULL ||
+		(every->month == 0 && every->day == 0 && every->time == 0))
+		return NULL;
+	ret_interval_check(every, "every");
+	if (every->month == 0 && every->day == 0 && every->time < USECS_PER_SEC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("every must be at least a second")));
+	return every;
+}
+
+static char *
+choose_window(char *text)
+{
+	RetWindow	window;
+
+	if (text == NULL || *text == '\0')
+		return NULL;
+	if (!ret_window_parse(text, &window))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run window \"%s\" is not understood", text),
+				 errhint("Write it as from-to in the policy's time zone, such as '22:00-06:00'.")));
+	return text;
+}
+
+static int
+choose_rate(int rate)
+{
+	if (rate < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rate must not be negative"),
+				 errhint("It is in rows a second; 0 means no limit.")));
+	return rate;
+}
+
+static float4
+choose_fraction(float4 fraction)
+{
+	if (isnan(fraction) || fraction <= 0 || fraction > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_fraction must be above 0 and at most 1"),
+				 errhint("A run that would take more than this part of the table waits for confirmation; 1 means never.")));
+	return fraction;
+}
+
+/* ---------- definitions ---------- */
+
+static void
+add_columns(RetPolicy *policy, Relation rel, List *columns)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel),
+											   lfirst_int(lc) - 1);
+		RetColumn  *column = palloc(sizeof(RetColumn));
+
+		column->num = lfirst_int(lc);
+		column->name = pstrdup(NameStr(attr->attname));
+		column->type = ret_expr_type_name(attr->atttypid);
+		policy->columns = lappend(policy->columns, column);
+	}
+}
+
+/*
+ * Starts the query that a run will ask, and does not let it read a row: finds
+ * out now what would fail then.
+ */
+static void
+try_query(RetPolicy *policy, Relation rel)
+{
+	RetUser		saved;
+	RetQuery	query;
+
+	SPI_connect();
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT FROM %s AS " RET_ROW " WHERE ",
+				  ret_relation_name(RelationGetRelid(rel)));
+	ret_query_add(&query, "%s LIMIT 0",
+				  ret_predicate_due(&query, policy, ret_now(), true));
+	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
+	ret_query_run(&query, true, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+}
+
+/*
+ * Understands clock and filter, given as the user wrote them or (NULL) as the
+ * policy has them, against the table as it is now. Fills in everything that
+ * depends on the table.
+ */
+static void
+define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
+	   List *renames)
+{
+	char	   *search_path = pstrdup(namespace_search_path);
+	RetUser		saved;
+	RetExpr    *clock_expr;
+	RetExpr    *filter_expr = NULL;
+
+	/* names mean what they mean to the caller */
+	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
+	if (clock || filter)
+		ret_set_guc("search_path", search_path);
+	clock_expr = ret_expr_parse(rel, clock ? clock : policy->clock_sql,
+								RET_EXPR_CLOCK, clock == NULL, renames);
+	if (filter || policy->filter_sql)
+		filter_expr = ret_expr_parse(rel, filter ? filter : policy->filter_sql,
+									 RET_EXPR_FILTER, filter == NULL, renames);
+	ret_restore_user(&saved);
+
+	if (clock)
+		policy->clock = pstrdup(clock);
+	if (filter)
+		policy->filter = pstrdup(filter);
+	policy->clock_sql = clock_expr->sql;
+	policy->clock_type = clock_expr->type;
+	policy->filter_sql = filter_expr ? filter_expr->sql : NULL;
+	policy->columns = NIL;
+	add_columns(policy, rel, filter_expr ?
+				list_union_int(clock_expr->columns, filter_expr->columns) :
+				clock_expr->columns);
+	policy->relid = RelationGetRelid(rel);
+	policy->owner = GetUserNameFromId(rel->rd_rel->relowner, false);
+	try_query(policy, rel);
+}
+
+/*
+ * What goes along with the rows is agreed to, and the caller is told.
+ */
+static void
+accept_cascades(RetPolicy *policy)
+{
+	ListCell   *lc;
+
+	if (is_keep(policy))
+		return;
+	ret_cascade_check(policy, policy->relid, true);
+	policy->cascades = ret_cascade_edges(policy->relid);
+	foreach(lc, policy->cascades)
+		ereport(NOTICE,
+				(errmsg("rows of %s will be deleted along with those of %s, by ON DELETE CASCADE",
+						(char *) lfirst(lc), ret_relation_name(policy->relid))));
+}
+
+static void
+check_leaves(Relation rel)
+{
+	ListCell   *lc;
+
+	ret_relation_check(rel, rel->rd_rel->relowner);
+	foreach(lc, ret_relation_leaves(RelationGetRelid(rel)))
+	{
+		Relation	leaf = relation_open(lfirst_oid(lc), AccessShareLock);
+
+		ret_relation_check(leaf, rel->rd_rel->relowner);
+		relation_close(leaf, NoLock);
+	}
+}
+
+static int32
+register_relation(Oid relid)
+{
+	RetUser		saved;
+	int32		relation_id;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	relation_id = ret_relation_register(relid);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return relation_id;
+}
+
+/*
+ * What is in force when a run looks: a keep that is added, changed or ended
+ * waits for the batches that are going on.
+ */
+static void
+lock_out_batches(RetPolicy *policy)
+{
+	if (is_keep(policy))
+		ret_governance_lock(true);
+}
+
+/*
+ * Sets when the policy runs next, in a row that is already there.
+ */
+static void
+reschedule(RetPolicy *policy, TimestampTz next)
+{
+	RetUser		saved;
+	RetQuery	query;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "UPDATE retention.policy SET next_run = %s, failures = 0"
+				  " WHERE policy_id = %s",
+				  policy->every == NULL ? ret_query_null(&query, TIMESTAMPTZOID) :
+				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(next)),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+	if (policy->every)
+		ret_notify_due_at_commit(next);
+}
+
+/*
+ * Locks the row of a policy against other changes and loads it; checks the
+ * caller's right.
+ */
+static RetPolicy *
+load_for_change(const char *name)
+{
+	RetUser		saved;
+	RetQuery	query;
+	RetPolicy  *policy;
+
+	ret_identity_check();
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT FROM retention.policy WHERE name = %s FOR UPDATE",
+				  ret_query_text(&query, name));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+	policy = ret_policy_find(name, false);
+	ret_check_may_govern(policy->relid);
+	return policy;
+}
+
+static Relation
+open_table(RetPolicy *policy)
+{
+	Relation	rel = NULL;
+
+	if (OidIsValid(policy->relid))
+		rel = try_relation_open(policy->relid, AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s of policy \"%s\" was dropped",
+						policy->relation_name, policy->name),
+				 errhint("Drop the policy.")));
+	return rel;
+}
+
+/* ---------- SQL ---------- */
+
+/*
+ * retention.add_policy(relation, action, after, clock, filter, name, zone,
+ * every, run_window, rate, max_fraction, enabled)
+ */
+Datum
+retention_add_policy(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy = palloc0(sizeof(RetPolicy));
+	Relation	rel;
+	char	   *filter = text_arg(fcinfo, 4);
+
+	require_arg(fcinfo, 0, "relation");
+	require_arg(fcinfo, 1, "action");
+	require_arg(fcinfo, 2, "after");
+	require_arg(fcinfo, 3, "clock");
+	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	ret_check_may_govern(RelationGetRelid(rel));
+	ret_identity_check();
+
+	policy->action = text_arg(fcinfo, 1);
+	check_action(policy->action);
+	policy->after = PG_GETARG_INTERVAL_P(2);
+	ret_interval_check(policy->after, "after");
+	policy->name = text_arg(fcinfo, 5);
+	if (policy->name == NULL)
+		policy->name = psprintf("%s_%s", RelationGetRelationName(rel),
+								policy->action);
+	if (*policy->name == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the name of a policy must not be empty")));
+	if (ret_policy_find(policy->name, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("policy \"%s\" already exists", policy->name),
+				 errhint("Give the new one another name with name => '...', or use retention.alter_policy().")));
+	policy->zone = choose_zone(text_arg(fcinfo, 6));
+	policy->every = choose_every(PG_ARGISNULL(7) ? NULL :
+								 PG_GETARG_INTERVAL_P(7));
+	policy->run_window = choose_window(text_arg(fcinfo, 8));
+	policy->rate = choose_rate(PG_ARGISNULL(9) ? 0 : PG_GETARG_INT32(9));
+	policy->max_fraction = choose_fraction(PG_ARGISNULL(10) ? 0.5 :
+										   PG_GETARG_FLOAT4(10));
+	policy->state = "active";
+	if (!PG_ARGISNULL(11) && !PG_GETARG_BOOL(11))
+	{
+		if (is_keep(policy))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a keep policy cannot be disabled"),
+					 errhint("Add it when it shall protect rows.")));
+		policy->state = "paused";
+		policy->reason = "it was added with enabled => false";
+	}
+	if (is_keep(policy))
+		policy->every = NULL;
+
+	check_leaves(rel);
+	define(policy, rel, text_arg(fcinfo, 3), filter && *filter ? filter : NULL,
+		   NIL);
+	accept_cascades(policy);
+	lock_out_batches(policy);
+	policy->relation_id = register_relation(policy->relid);
+	policy->anchor = ret_now();
+	policy->next_run = policy->every ? policy->anchor : DT_NOEND;
+	ret_policy_save(policy, true);
+	ret_policy_log("add", policy->policy_id, (Datum) 0, true);
+	if (policy->every)
+		ret_notify_due_at_commit(policy->next_run);
+	relation_close(rel, NoLock);
+	PG_RETURN_TEXT_P(cstring_to_text(policy->name));
+}
+
+/*
+ * retention.alter_policy(name, after, clock, filter, zone, every, run_window,
+ * rate, max_fraction)
+ */
+Datum
+retention_alter_policy(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy;
+	Relation	rel;
+	Datum		old_row;
+	bool		found;
+	char	   *clock = text_arg(fcinfo, 2);
+	char	   *filter = text_arg(fcinfo, 3);
+
+	require_arg(fcinfo, 0, "name");
+	policy = load_for_change(text_arg(fcinfo, 0));
+	found = ret_policy_snapshot(policy->policy_id, &old_row);
+	rel = open_table(policy);
+
+	if (!PG_ARGISNULL(1))
+	{
+		policy->after = PG_GETARG_INTERVAL_P(1);
+		ret_interval_check(policy->after, "after");
+	}
+	if (clock && *clock == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a policy cannot be without a clock")));
+	if (filter && *filter == '\0')
+	{
+		filter = NULL;
+		policy->filter = NULL;
+		policy->filter_sql = NULL;
+	}
+	if (!PG_ARGISNULL(4))
+		policy->zone = choose_zone(text_arg(fcinfo, 4));
+	if (!PG_ARGISNULL(5) && !is_keep(policy))
+		policy->every = choose_every(PG_GETARG_INTERVAL_P(5));
+	if (!PG_ARGISNULL(6))
+		policy->run_window = choose_window(text_arg(fcinfo, 6));
+	if (!PG_ARGISNULL(7))
+		policy->rate = choose_rate(PG_GETARG_INT32(7));
+	if (!PG_ARGISNULL(8))
+		policy->max_fraction = choose_fraction(PG_GETARG_FLOAT4(8));
+
+	check_leaves(rel);
+	define(policy, rel, clock, filter, NIL);
+	lock_out_batches(policy);
+	/* what was asked for confirmation is another thing now */
+	if (strcmp(policy->state, "needs_confirmation") == 0)
+	{
+		policy->state = "active";
+		policy->reason = NULL;
+	}
+	ret_policy_save(policy, false);
+	if (!PG_ARGISNULL(5))
+		reschedule(policy, policy->every ?
+				   ret_next_run(policy->anchor, policy->every, ret_now()) :
+				   DT_NOEND);
+	ret_policy_log("alter", policy->policy_id, old_row, !found);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * retention.drop_policy(name)
+ */
+Datum
+retention_drop_policy(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy = load_for_change(text_arg(fcinfo, 0));
+	Datum		old_row;
+	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
+	RetUser		saved;
+	RetQuery	query;
+
+	if (policy->cron)
+		ret_cron_unschedule(policy);
+	lock_out_batches(policy);
+	ret_policy_log("drop", policy->policy_id, old_row, !found);
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "DELETE FROM retention.policy WHERE policy_id = %s",
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * retention.pause_policy(name, reason)
+ */
+Datum
+retention_pause_policy(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy;
+	char	   *reason = text_arg(fcinfo, 1);
+
+	require_arg(fcinfo, 0, "name");
+	policy = load_for_change(text_arg(fcinfo, 0));
+	if (is_keep(policy))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("policy \"%s\" keeps rows and cannot be paused",
+						policy->name),
+				 errhint("To end the protection, call retention.drop_policy().")));
+	ret_policy_set_state(policy, "paused", reason && *reason ? reason :
+						 "no reason was given");
+	PG_RETURN_VOID();
+}
+
+/*
+ * retention.resume_policy(name): accepts the table as it is now.
+ */
+Datum
+retention_resume_policy(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy = load_for_change(text_arg(fcinfo, 0));
+	Datum		old_row;
+	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
+	Relation	rel = open_table(policy);
+	List	   *renames = NIL;
+
+	check_leaves(rel);
+	if (ret_policy_mismatch(policy, rel, &renames) == NULL && renames)
+		ret_policy_rename_columns(policy, rel, renames);
+	define(policy, rel, NULL, NULL, NIL);
+	accept_cascades(policy);
+	lock_out_batches(policy);
+	policy->state = "active";
+	policy->reason = NULL;
+	ret_policy_save(policy, false);
+	reschedule(policy, ret_now());
+	ret_policy_log("resume", policy->policy_id, old_row, !found);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * Writes into a policy that columns of its table were renamed.
+ */
+void
+ret_policy_follow_rename(RetPolicy *policy, Relation rel, List *renames)
+{
+	Datum		old_row;
+	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
+
+	ret_policy_rename_columns(policy, rel, renames);
+	lock_out_batches(policy);
+	ret_policy_save(policy, false);
+	ret_policy_log("rename", policy->policy_id, old_row, !found);
+}
+
+/*
+ * Writes or removes the consent of a child's owner.
+ */
+static void
+change_consent(Oid child, Oid parent, bool allow)
+{
+	Oid			owner = ret_relation_owner(child);
+	int32		child_id;
+	int32		parent_id;
+	RetUser		saved;
+	RetQuery	query;
+
+	if (!OidIsValid(owner) || !OidIsValid(ret_relation_owner(parent)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation does not exist")));
+	ret_check_may_govern(child);
+	child_id = register_relation(child);
+	parent_id = register_relation(parent);
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "DELETE FROM retention.consent"
+				  " WHERE child_id = %s AND parent_id = %s",
+				  ret_query_param(&query, INT4OID, Int32GetDatum(child_id)),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(parent_id)));
+	ret_query_run(&query, false, 0, NULL);
+	if (allow)
+	{
+		ret_query_init(&query);
+		ret_query_add(&query,
+					  "INSERT INTO retention.consent VALUES (%s, %s, %s, %s)",
+					  ret_query_param(&query, INT4OID, Int32GetDatum(child_id)),
+					  ret_query_param(&query, INT4OID, Int32GetDatum(parent_id)),
+					  ret_query_text(&query, GetUserNameFromId(owner, false)),
+					  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(ret_now())));
+		ret_query_run(&query, false, 0, NULL);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+}
+
+/*
+ * retention.allow_cascade(child, parent)
+ */
+Datum
+retention_allow_cascade(PG_FUNCTION_ARGS)
+{
+	change_consent(PG_GETARG_OID(0), PG_GETARG_OID(1), true);
+	PG_RETURN_VOID();
+}
+
+/*
+ * retention.revoke_cascade(child, parent)
+ */
+Datum
+retention_revoke_cascade(PG_FUNCTION_ARGS)
+{
+	change_consent(PG_GETARG_OID(0), PG_GETARG_OID(1), false);
+	PG_RETURN_VOID();
+}

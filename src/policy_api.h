@@ -1,0 +1,14 @@
+/*
+ * policy_api.h
+ *
+ * Changes of policies.
+ */
+#ifndef RET_POLICY_API_H
+#define RET_POLICY_API_H
+
+#include "policy.h"
+
+extern void ret_policy_follow_rename(RetPolicy *policy, Relation rel,
+									 List *renames);
+
+#endif							/* RET_POLICY_API_H */

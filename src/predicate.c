@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * predicate.c
+ *		The SQL that decides about a row.
+ *
+ * Preview, runs and explain_row all ask with the text made here; what one of
+ * them says, the others do. The row goes by the name RET_ROW.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "due.h"
+#include "expr.h"
+#include "predicate.h"
+#include "relation.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/*
+ * The keep policies on a table or on what it is a part of. Unknown means
+ * stop: errors when one of them no longer fits the table.
+ *
+ * Caller must hold a lock on the table, and the governance lock if rows are
+ * going to be deleted.
+ */
+List *
+ret_keeps_load(Oid relid)
+{
+	List	   *keeps = ret_policy_find_on(ret_relation_ancestors(relid),
+										   "keep");
+	ListCell   *lc;
+
+	foreach(lc, keeps)
+	{
+		RetPolicy  *keep = lfirst(lc);
+		Relation	rel = table_open(keep->relid, AccessShareLock);
+		List	   *renames;
+		char	   *mismatch = ret_policy_mismatch(keep, rel, &renames);
+
+		table_close(rel, NoLock);
+		if (mismatch == NULL && renames != NIL)
+			mismatch = psprintf("column \"%s\" was renamed",
+								(char *) linitial(renames));
+		if (mismatch)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("keep policy \"%s\" does not fit its table any more: %s",
+							keep->name, mismatch),
+					 errhint("Mend it with retention.alter_policy(), retention.resume_policy(), or end it with retention.drop_policy().")));
+	}
+	return keeps;
+}
+
+/*
+ * The clock as timestamptz: a local time is one of the policy's zone.
+ */
+char *
+ret_predicate_clock(RetQuery *query, const RetPolicy *policy)
+{
+	if (policy->clock_type == TIMESTAMPTZOID)
+		return psprintf("(%s)", policy->clock_sql);
+	return psprintf("timezone(%s, (%s)::timestamp)",
+					ret_query_text(query, policy->zone), policy->clock_sql);
+}
+
+/*
+ * When the row is due: months and days are added in the calendar of the
+ * policy's zone, hours are absolute where the clock is.
+ */
+char *
+ret_predicate_due_at(RetQuery *query, const RetPolicy *policy)
+{
+	const char *zone = ret_query_text(query, policy->zone);
+	Interval   *days;
+	Interval   *hours;
+
+	if (policy->clock_type != TIMESTAMPTZOID)
+		return psprintf("timezone(%s, (%s) + %s)", zone, policy->clock_sql,
+						ret_query_param(query, INTERVALOID,
+										IntervalPGetDatum(policy->after)));
+
+	days = palloc0(sizeof(Interval));
+	days->month = policy->after->month;
+	days->day = policy->after->day;
+	hours = palloc0(sizeof(Interval));
+	hours->time = policy->after->time;
+	return psprintf("(timezone(%s, timezone(%s, %s) + %s) + %s)",
+					zone, zone, policy->clock_sql,
+					ret_query_param(query, INTERVALOID,
+									IntervalPGetDatum(days)),
+					ret_query_param(query, INTERVALOID,
+									IntervalPGetDatum(hours)));
+}
+
+/*
+ * "due_at <= at": the clock is started and its time is over, whatever the
+ * filter says. Bounds decide about all rows but those near the cutoff.
+ *
+ * Sargable: an index on the clock serves it. Otherwise none does, for a walk
+ * over block ranges must not be planned as a scan of the index per range.
+ */
+static char *
+clock_is_over(RetQuery *query, const RetPolicy *policy, TimestampTz at,
+			  bool sargable)
+{
+	RetBounds	bounds;
+	const char *clock = psprintf("(%s)", policy->clock_sql);
+	char	   *over;
+
+	ret_due_bounds(at, policy->after, policy->clock_type, &bounds);
+	over = psprintf("%s < %s AND (%s < %s OR %s <= %s) AND %s > %s",
+					clock,
+					ret_query_param(query, policy->clock_type, bounds.never),
+					clock,
+					ret_query_param(query, policy->clock_type, bounds.surely),
+					ret_predicate_due_at(query, policy),
+					ret_query_param(query, TIMESTAMPTZOID,
+									TimestampTzGetDatum(at)),
+					clock,
+					psprintf("'-infinity'::%s",
+							 format_type_be(policy->clock_type)));
+	return sargable ? over : psprintf("(%s) IS TRUE", over);
+}
+
+/*
+ * Whether the row is due under a policy: its clock is over and it passes the
+ * filter. A condition for WHERE, may be null.
+ */
+char *
+ret_predicate_due(RetQuery *query, const RetPolicy *policy, TimestampTz at,
+				  bool sargable)
+{
+	char	   *over = clock_is_over(query, policy, at, sargable);
+
+	return policy->filter_sql ?
+		psprintf("%s AND (%s)", over, policy->filter_sql) : over;
+}
+
+/*
+ * Whether a keep policy protects the row: it passes the filter, and the time
+ * is not over. Never null; "false" when there are no keep policies.
+ */
+char *
+ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (keeps == NIL)
+		return pstrdup("false");
+	initStringInfo(&sql);
+	foreach(lc, keeps)
+	{
+		RetPolicy  *keep = lfirst(lc);
+
+		appendStringInfo(&sql, "%s((%s) IS TRUE AND NOT (%s))",
+						 sql.len > 0 ? " OR " : "",
+						 keep->filter_sql ? keep->filter_sql : "true",
+						 clock_is_over(query, keep, at, false));
+	}
+	return psprintf("(%s)", sql.data);
+}
+
+/*
+ * Whether a run takes the row: due and not protected.
+ */
+char *
+ret_predicate_goes(RetQuery *query, const RetPolicy *policy, List *keeps,
+				   TimestampTz at, bool sargable)
+{
+	char	   *due = ret_predicate_due(query, policy, at, sargable);
+
+	if (keeps == NIL)
+		return due;
+	return psprintf("%s AND NOT %s", due, ret_predicate_kept(query, keeps, at));
+}

@@ -1,0 +1,23 @@
+/*
+ * predicate.h
+ *
+ * The SQL that decides about a row.
+ */
+#ifndef RET_PREDICATE_H
+#define RET_PREDICATE_H
+
+#include "policy.h"
+#include "query.h"
+
+/* Keep policies (RetPolicy) that protect rows of a table. */
+extern List *ret_keeps_load(Oid relid);
+
+extern char *ret_predicate_clock(RetQuery *query, const RetPolicy *policy);
+extern char *ret_predicate_due_at(RetQuery *query, const RetPolicy *policy);
+extern char *ret_predicate_due(RetQuery *query, const RetPolicy *policy,
+							   TimestampTz at, bool sargable);
+extern char *ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at);
+extern char *ret_predicate_goes(RetQuery *query, const RetPolicy *policy,
+								List *keeps, TimestampTz at, bool sargable);
+
+#endif							/* RET_PREDICATE_H */

@@ -1,0 +1,69 @@
+/*
+ * record.h
+ *
+ * Deletion records, and the digests in them.
+ */
+#ifndef RET_RECORD_H
+#define RET_RECORD_H
+
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "siphash.h"
+#include "storage/itemptr.h"
+#include "tcop/dest.h"
+#include "utils/relcache.h"
+
+/*
+ * A destination for rows (ctid, key columns...): keeps a digest of each key
+ * and the last ctid. Memory: 16 bytes a row. With "skip" 2 the rows are (ctid,
+ * due, key columns...), and those that are not due are counted.
+ */
+typedef struct RetDigester
+{
+	DestReceiver receiver;
+	uint8		key[RET_DIGEST_SIZE];
+	StringInfoData digests;
+	int			skip;
+	uint64		rows;
+	uint64		not_due;
+	ItemPointerData last;
+} RetDigester;
+
+/*
+ * A destination for rows (ctid, or ctid and a value): keeps the ctids in the
+ * order they come, and the value of the last row, which must be by value.
+ */
+typedef struct RetTidReceiver
+{
+	DestReceiver receiver;
+	ItemPointerData *tids;
+	int			ntids;
+	int			maxtids;
+	Datum		last_value;
+} RetTidReceiver;
+
+/* What a record says beside the digests; NULL and 0 where it does not apply. */
+typedef struct RetRecord
+{
+	int64		run_id;
+	const char *policy;
+	int			policy_version;
+	int32		relation_id;
+	const char *leaf;
+	const char *action;
+	TimestampTz cutoff;			/* DT_NOBEGIN: none */
+	int64		parent_id;
+	List	   *key_columns;
+} RetRecord;
+
+extern void ret_digest_key_load(uint8 *key);
+extern void ret_digester_init(RetDigester *digester, const uint8 *key);
+extern void ret_tid_receiver_init(RetTidReceiver *receiver);
+extern void ret_digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
+							uint8 *digest);
+extern int64 ret_record_write(const RetRecord *record,
+							  const RetDigester *digester);
+
+#endif							/* RET_RECORD_H */

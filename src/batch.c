@@ -408,7 +408,7 @@ ret_batch_delete(RetRun *run, void *arg)
 
 /*
  * The body of a search (RetSearch): finds rows that would go, in the order of
- * the clock after the last one found before, or in a range.
+ * the clock after the last one found before, in a list, or in a range.
  */
 void
 ret_batch_search(RetRun *run, void *arg)
@@ -432,7 +432,10 @@ ret_batch_search(RetRun *run, void *arg)
 		ret_query_add(&query, ", %s", run->policy->clock_sql);
 	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ",
 				  search->leaf->name);
-	if (!search->by_clock)
+	if (search->among)
+		ret_query_add(&query, RET_ROW ".ctid = ANY (%s) AND ",
+					  ret_query_tids(&query, search->among, search->namong));
+	else if (!search->by_clock)
 		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s AND ",
 					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->from)),
 					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->to)));

@@ -37,6 +37,8 @@ typedef struct RetSearch
 {
 	RetLeaf    *leaf;
 	bool		by_clock;		/* in the order of the clock, after "last" */
+	const ItemPointerData *among;	/* else in a list */
+	int			namong;
 	ItemPointerData from;		/* else in a range */
 	ItemPointerData to;
 	int			limit;			/* 0: none */

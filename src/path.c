@@ -144,6 +144,31 @@ check_error(RetRun *run, RetBatch *batch, ErrorData *error)
 	batch->leaf->is_probed = true;
 }
 
+static void take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
+					  int ntids, bool skip_locked, ListState *state);
+
+/*
+ * Deletes those rows of a list that no foreign key holds: a join finds them
+ * faster than halving does.
+ */
+static void
+take_unreferenced(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
+				  int ntids, bool skip_locked, ListState *state)
+{
+	RetSearch	search = {0};
+
+	search.leaf = leaf;
+	search.among = tids;
+	search.namong = ntids;
+	search.unreferenced = true;
+	ret_do(run, ret_batch_search, &search);
+	if (run->end_state)
+		return;
+	ret_run_block(run, search.nfound - search.ntids, leaf->reference_cause);
+	take_list(run, leaf, search.tids, search.ntids, skip_locked, state);
+	pfree(search.tids);
+}
+
 /*
  * Deletes a list of rows. What refuses is found by halving.
  */
@@ -177,6 +202,12 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 		if (is_lock_error(error) && !skip_locked)
 		{
 			take_list(run, leaf, tids, ntids, true, state);
+			return;
+		}
+		if (is_reference_error(error) && leaf->reference_cause == NULL)
+		{
+			leaf->reference_cause = error->message;
+			take_unreferenced(run, leaf, tids, ntids, skip_locked, state);
 			return;
 		}
 		if (ntids > 1)

@@ -70,6 +70,7 @@ static int64 note_clock_step(TimestampTz now, int64 monotonic);
 static bool is_beyond(int64 step, int seconds);
 
 PG_FUNCTION_INFO_V1(retention_accept_clock);
+PG_FUNCTION_INFO_V1(retention_now);
 
 /*
  * Called once, when the library is loaded.
@@ -237,4 +238,13 @@ retention_accept_clock(PG_FUNCTION_ARGS)
 	ret_wake_launcher();
 	LWLockRelease(ret_shared->lock);
 	PG_RETURN_VOID();
+}
+
+/*
+ * retention._now()
+ */
+Datum
+retention_now(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(ret_now());
 }

@@ -58,24 +58,6 @@ PG_FUNCTION_INFO_V1(retention_run_due);
 
 /* ---------- opening ---------- */
 
-/*
- * When the policy is to run after now, by its schedule and its run window.
- */
-static TimestampTz
-next_run(const RetPolicy *policy, TimestampTz now)
-{
-	TimestampTz next;
-	RetWindow	window;
-
-	if (policy->every == NULL)
-		return DT_NOEND;
-	next = ret_next_run(policy->anchor, policy->every, now);
-	if (policy->run_window &&
-		ret_window_parse(policy->run_window, &window))
-		next = ret_window_next_open(&window, pg_tzset(policy->zone), next);
-	return next;
-}
-
 static void
 set_next_run(RetPolicy *policy, TimestampTz next, int failures)
 {
@@ -162,7 +144,7 @@ open_run(RetRun *run, void *arg)
 	}
 	(void) bury_crashed_runs(policy_id);
 	run->cutoff = ret_now();
-	set_next_run(run->policy, next_run(run->policy, run->cutoff),
+	set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
 				 run->policy->failures);
 
 	SPI_connect();
@@ -187,7 +169,7 @@ open_run(RetRun *run, void *arg)
 	run->run_id = ret_result_int8(0, 1);
 	ret_restore_user(&saved);
 	SPI_finish();
-	ret_digest_key_load(run->digest_key);
+	(void) ret_digest_key_load(run->digest_key, true);
 }
 
 /* ---------- planning ---------- */
@@ -207,7 +189,8 @@ add_leaf(RetRun *run, Oid relid)
 	leaf->name = ret_relation_name(relid);
 	leaf->nblocks = RelationGetNumberOfBlocks(rel);
 	leaf->ncascades = ret_relation_cascades(rel);
-	leaf->foreign_keys = ret_foreign_keys_to(relid);
+	if (ret_relation_is_referenced(rel))
+		leaf->foreign_keys = ret_foreign_keys_to(relid);
 	leaf->has_row_trigger = ret_relation_has_row_trigger(rel);
 	run->leaves = lappend(run->leaves, leaf);
 	MemoryContextSwitchTo(scratch);
@@ -322,6 +305,9 @@ write_finish(RetRun *run, void *arg)
 	policy = ret_policy_find_id(run->policy->policy_id);
 	if (policy == NULL)
 		return;
+	/* a policy that was changed during the run begins anew */
+	if (policy->version != run->policy->version && policy->every)
+		finish->next = ret_now();
 	set_next_run(policy, finish->next, finish->failures);
 	if (finish->policy_state && ret_policy_is_active(policy) &&
 		policy->version == run->policy->version)
@@ -364,7 +350,7 @@ finish_run(RetRun *run, const ErrorData *error)
 	Finish		finish = {"succeeded", NULL, NULL, DT_NOEND, 0};
 	ErrorData  *failed;
 
-	finish.next = next_run(run->policy, ret_now());
+	finish.next = ret_policy_next_run(run->policy, ret_now());
 	if (error)
 		judge_error(run, error, &finish);
 	else if (run->end_state)
@@ -690,6 +676,7 @@ ret_engine_run_due(RetXact xact)
 	bool		again = true;
 
 	init_round(&run, xact);
+	round.next = DT_NOEND;
 	while (again && !ret_clock_is_suspended())
 	{
 		again = false;
@@ -701,6 +688,11 @@ ret_engine_run_due(RetXact xact)
 
 			if (bms_is_member(round.policies[i], tried))
 				continue;
+			if (xact == RET_XACT_WORKER && ret_worker_should_yield())
+			{
+				MemoryContextDelete(run.context);
+				return round.start;
+			}
 			old = MemoryContextSwitchTo(run.context);
 			tried = bms_add_member(tried, round.policies[i]);
 			MemoryContextSwitchTo(old);

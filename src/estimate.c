@@ -146,7 +146,8 @@ ask_index(RetRun *run, void *arg)
 		ret_query_add(&query, "%s",
 					  ret_predicate_due(&query, &clock_only, run->cutoff, true));
 		ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
-		ret_query_run(&query, true, 0, NULL);
+		/* SPI takes EXPLAIN for a command that writes */
+		ret_query_run(&query, false, 0, NULL);
 		ret_restore_user(&saved);
 		plan = ret_result_text(0, 1);
 		rows = plan ? strstr(plan, "\"Plan Rows\": ") : NULL;

@@ -46,19 +46,32 @@
 /* keys are read so many blocks at a time; at most some 10 MB of digests */
 #define READ_BLOCKS 2048
 
-/* what is read of the upper bound of a range partition */
-typedef struct UpperBound
+/* What the clock can be in a partition: lower <= clock < upper. */
+typedef struct ClockRange
 {
-	Oid			type;
-	Datum		value;
-} UpperBound;
+	bool		has_lower;
+	bool		has_upper;
+	Datum		lower;			/* of the clock's type */
+	Datum		upper;
+} ClockRange;
+
+static bool
+read_bound(PartitionRangeDatum *bound, Oid type, Datum *value)
+{
+	if (bound->kind != PARTITION_RANGE_DATUM_VALUE ||
+		castNode(Const, bound->value)->consttype != type)
+		return false;
+	*value = castNode(Const, bound->value)->constvalue;
+	return type == DATEOID ? !DATE_NOT_FINITE(DatumGetDateADT(*value)) :
+		!TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(*value));
+}
 
 /*
- * The upper bound of a leaf, when it is a partition by range of the one
- * column that is the clock, and its bound is a value.
+ * The range of the clock in a leaf, when it is a partition by range of the
+ * one column that is the clock. Only finite bounds count.
  */
 static bool
-find_upper_bound(RetLeaf *leaf, const RetPolicy *policy, UpperBound *bound)
+find_clock_range(RetLeaf *leaf, const RetPolicy *policy, ClockRange *range)
 {
 	char	   *column = ret_clock_column(policy);
 	Relation	parent;
@@ -68,9 +81,8 @@ find_upper_bound(RetLeaf *leaf, const RetPolicy *policy, UpperBound *bound)
 	Datum		datum;
 	bool		isnull;
 	PartitionBoundSpec *spec;
-	PartitionRangeDatum *upper;
 
-	if (column == NULL || !OidIsValid(leaf->parent))
+	if (column == NULL)
 		return false;
 	parent = table_open(leaf->parent, AccessShareLock);
 	key = RelationGetPartitionKey(parent);
@@ -91,20 +103,11 @@ find_upper_bound(RetLeaf *leaf, const RetPolicy *policy, UpperBound *bound)
 	if (spec == NULL || spec->is_default ||
 		spec->strategy != PARTITION_STRATEGY_RANGE)
 		return false;
-	upper = linitial_node(PartitionRangeDatum, spec->upperdatums);
-	if (upper->kind != PARTITION_RANGE_DATUM_VALUE)
-		return false;
-	bound->type = castNode(Const, upper->value)->consttype;
-	bound->value = castNode(Const, upper->value)->constvalue;
-	return bound->type == policy->clock_type;
-}
-
-static bool
-is_infinite(const UpperBound *bound)
-{
-	return bound->type == DATEOID ?
-		DATE_NOT_FINITE(DatumGetDateADT(bound->value)) :
-		TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(bound->value));
+	range->has_lower = read_bound(linitial(spec->lowerdatums),
+								  policy->clock_type, &range->lower);
+	range->has_upper = read_bound(linitial(spec->upperdatums),
+								  policy->clock_type, &range->upper);
+	return true;
 }
 
 /*
@@ -192,17 +195,38 @@ record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
 static bool
 is_over(RetRun *run, RetLeaf *leaf)
 {
-	UpperBound	upper;
+	ClockRange	range;
 
 	return run->policy->filter_sql == NULL && leaf->foreign_keys == NIL &&
-		find_upper_bound(leaf, run->policy, &upper) && !is_infinite(&upper) &&
-		ret_due_range_is_over(run->cutoff, run->policy->after, upper.type,
-							  upper.value, pg_tzset(run->policy->zone));
+		find_clock_range(leaf, run->policy, &range) && range.has_upper &&
+		ret_due_range_is_over(run->cutoff, run->policy->after,
+							  run->policy->clock_type, range.upper,
+							  pg_tzset(run->policy->zone));
+}
+
+/*
+ * Whether no row that the partition can hold is due yet. (All three types
+ * compare as integers; a date is a smaller one.)
+ */
+static bool
+is_future(RetRun *run, RetLeaf *leaf)
+{
+	ClockRange	range;
+	RetBounds	bounds;
+
+	if (!find_clock_range(leaf, run->policy, &range) || !range.has_lower)
+		return false;
+	ret_due_bounds(run->cutoff, run->policy->after, run->policy->clock_type,
+				   &bounds);
+	return run->policy->clock_type == DATEOID ?
+		DatumGetDateADT(range.lower) >= DatumGetDateADT(bounds.never) :
+		DatumGetTimestampTz(range.lower) >= DatumGetTimestampTz(bounds.never);
 }
 
 typedef struct Take
 {
 	RetLeaf    *leaf;
+	bool		is_future;		/* nothing to take */
 	bool		fits;
 	uint64		rows;
 } Take;
@@ -225,7 +249,8 @@ take_partition(RetRun *run, void *arg)
 	RetUser		saved;
 
 	take->fits = false;
-	if (!is_over(run, leaf))
+	take->is_future = is_future(run, leaf);
+	if (take->is_future || !is_over(run, leaf))
 		return;
 	rel = ret_batch_open(run, leaf, ExclusiveLock, &keeps);
 	if (rel == NULL)
@@ -262,20 +287,25 @@ take_partition(RetRun *run, void *arg)
 }
 
 /*
- * Takes a partition whole if that is possible. Returns whether it is gone.
+ * Takes a partition whole if that is possible. Returns whether nothing is left
+ * to do in it: it is gone, or its bounds say that no row is due.
  */
 bool
 ret_partition_take(RetRun *run, RetLeaf *leaf)
 {
-	Take		take = {leaf, false, 0};
+	Take		take = {leaf, false, false, 0};
 	ErrorData  *error;
 
+	if (!OidIsValid(leaf->parent))
+		return false;
 	if (!ret_attempt(run, take_partition, &take, &error))
 	{
 		if (ret_error_is_cancel(error) && !ret_error_is_timeout(run, error))
 			ReThrowError(error);
 		return false;
 	}
+	if (take.is_future)
+		return true;
 	if (!take.fits)
 		return false;
 	run->rows += take.rows;

@@ -100,6 +100,9 @@ pace(RetRun *run, RetBatch *batch, int64 blocks_done)
 	}
 	if (window_is_closed(run))
 		ret_run_end_early(run, "paused", "the run window is over");
+	if (ret_clock_is_suspended())
+		ret_run_end_early(run, "paused",
+						  "the system clock jumped; see retention.health");
 }
 
 static bool

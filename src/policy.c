@@ -21,6 +21,7 @@
 #include "query.h"
 #include "relation.h"
 #include "sandbox.h"
+#include "schedule.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -198,6 +199,33 @@ bool
 ret_policy_is_active(const RetPolicy *policy)
 {
 	return strcmp(policy->state, "active") == 0;
+}
+
+/*
+ * The first moment from "at" on that is in the run window of a policy.
+ */
+TimestampTz
+ret_policy_in_window(const RetPolicy *policy, TimestampTz at)
+{
+	RetWindow	window;
+
+	if (policy->run_window && ret_window_parse(policy->run_window, &window))
+		return ret_window_next_open(&window, pg_tzset(policy->zone), at);
+	return at;
+}
+
+/*
+ * When a policy is to run after now, by its schedule and its run window;
+ * DT_NOEND: never by itself.
+ */
+TimestampTz
+ret_policy_next_run(const RetPolicy *policy, TimestampTz now)
+{
+	if (policy->every == NULL)
+		return DT_NOEND;
+	return ret_policy_in_window(policy,
+								ret_next_run(policy->anchor, policy->every,
+											 now));
 }
 
 /*

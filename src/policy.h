@@ -46,6 +46,10 @@ extern RetPolicy *ret_policy_find(const char *name, bool missing_ok);
 extern RetPolicy *ret_policy_find_id(int32 policy_id);
 extern List *ret_policy_find_on(List *relids, const char *action);
 extern bool ret_policy_is_active(const RetPolicy *policy);
+extern TimestampTz ret_policy_in_window(const RetPolicy *policy,
+										TimestampTz at);
+extern TimestampTz ret_policy_next_run(const RetPolicy *policy,
+									   TimestampTz now);
 extern char *ret_policy_mismatch(const RetPolicy *policy, Relation rel,
 								 List **renames);
 extern void ret_policy_rename_columns(RetPolicy *policy, Relation rel,

@@ -434,13 +434,26 @@ retention_add_policy(PG_FUNCTION_ARGS)
 	lock_out_batches(policy);
 	policy->relation_id = register_relation(policy->relid);
 	policy->anchor = ret_now();
-	policy->next_run = policy->every ? policy->anchor : DT_NOEND;
+	policy->next_run = policy->every ?
+		ret_policy_in_window(policy, policy->anchor) : DT_NOEND;
 	ret_policy_save(policy, true);
 	ret_policy_log("add", policy->policy_id, (Datum) 0, true);
 	if (policy->every)
 		ret_notify_due_at_commit(policy->next_run);
 	relation_close(rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(policy->name));
+}
+
+/*
+ * Whether all arguments but the first are null.
+ */
+static bool
+is_nothing_given(FunctionCallInfo fcinfo)
+{
+	for (int i = 1; i < PG_NARGS(); i++)
+		if (!PG_ARGISNULL(i))
+			return false;
+	return true;
 }
 
 /*
@@ -459,6 +472,8 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 
 	require_arg(fcinfo, 0, "name");
 	policy = load_for_change(text_arg(fcinfo, 0));
+	if (is_nothing_given(fcinfo))
+		PG_RETURN_VOID();
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	rel = open_table(policy);
 
@@ -498,10 +513,8 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 		policy->reason = NULL;
 	}
 	ret_policy_save(policy, false);
-	if (!PG_ARGISNULL(5))
-		reschedule(policy, policy->every ?
-				   ret_next_run(policy->anchor, policy->every, ret_now()) :
-				   DT_NOEND);
+	if (!PG_ARGISNULL(5) || !PG_ARGISNULL(6))
+		reschedule(policy, ret_policy_next_run(policy, ret_now()));
 	ret_policy_log("alter", policy->policy_id, old_row, !found);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -577,7 +590,7 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	policy->state = "active";
 	policy->reason = NULL;
 	ret_policy_save(policy, false);
-	reschedule(policy, ret_now());
+	reschedule(policy, ret_policy_in_window(policy, ret_now()));
 	ret_policy_log("resume", policy->policy_id, old_row, !found);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();

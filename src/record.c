@@ -40,34 +40,40 @@ PG_FUNCTION_INFO_V1(retention_has_digest);
 PG_FUNCTION_INFO_V1(retention_key_digests);
 
 /*
- * Reads the database's secret for digests, and makes it when it is needed for
- * the first time. Caller must be in a transaction that can write.
+ * Reads the database's secret for digests; when there is none yet makes it
+ * (which the transaction must be able to) or returns false.
  */
-void
-ret_digest_key_load(uint8 *key)
+bool
+ret_digest_key_load(uint8 *key, bool make)
 {
 	static const char *const read =
 		"SELECT key FROM retention.digest_key WHERE key_id = 1";
 	RetUser		saved;
 	bool		isnull;
-	bytea	   *value;
+	bool		found;
 
 	SPI_connect();
 	ret_become_extension(&saved);
 	SPI_execute(read, false, 0);
-	if (SPI_processed == 0)
+	if (SPI_processed == 0 && make)
 	{
 		SPI_execute("INSERT INTO retention.digest_key"
 					" SELECT 1, retention._random_key(), clock_timestamp()"
 					" ON CONFLICT DO NOTHING", false, 0);
 		SPI_execute(read, false, 0);
 	}
-	if (SPI_processed == 0)
+	found = SPI_processed > 0;
+	if (found)
+	{
+		bytea	   *value = DatumGetByteaPP(ret_result_datum(0, 1, &isnull));
+
+		memcpy(key, VARDATA_ANY(value), RET_DIGEST_SIZE);
+	}
+	else if (make)
 		elog(ERROR, "could not make the key for digests");
-	value = DatumGetByteaPP(ret_result_datum(0, 1, &isnull));
-	memcpy(key, VARDATA_ANY(value), RET_DIGEST_SIZE);
 	ret_restore_user(&saved);
 	SPI_finish();
+	return found;
 }
 
 static void
@@ -353,8 +359,10 @@ retention_key_digests(PG_FUNCTION_ARGS)
 						"a relation that does not exist"),
 				 errhint("Ask its owner, or become a member of the role in \"retention.auditor_role\".")));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	/* without a secret nothing was ever recorded */
+	if (!ret_digest_key_load(key, false))
+		return (Datum) 0;
 	rel = table_open(relid, AccessShareLock);
-	ret_digest_key_load(key);
 	SET_VARSIZE(digest, VARHDRSZ + RET_DIGEST_SIZE);
 	ret_digest_slot(key, slot_of_key(rel, ret_relation_key(rel),
 									 PG_GETARG_ARRAYTYPE_P(1)), 0,

@@ -58,7 +58,7 @@ typedef struct RetRecord
 	List	   *key_columns;
 } RetRecord;
 
-extern void ret_digest_key_load(uint8 *key);
+extern bool ret_digest_key_load(uint8 *key, bool make);
 extern void ret_digester_init(RetDigester *digester, const uint8 *key);
 extern void ret_tid_receiver_init(RetTidReceiver *receiver);
 extern void ret_digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,

@@ -25,6 +25,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "query.h"
@@ -100,6 +101,42 @@ find_foreign_code(Oid relid)
 	return finding;
 }
 
+/*
+ * Whether anything hangs on a table that find_foreign_code() would look at.
+ * Most tables have nothing of it, and the relation cache knows.
+ */
+static bool
+has_code(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	HeapTuple	tuple = SearchSysCache1(RELOID,
+										ObjectIdGetDatum(RelationGetRelid(rel)));
+	bool		has_acl = HeapTupleIsValid(tuple) &&
+		!heap_attisnull(tuple, Anum_pg_class_relacl, NULL);
+	ListCell   *lc;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (has_acl || rel->trigdesc || rel->rd_rsdesc ||
+		(constr && (constr->num_check > 0 || constr->num_defval > 0)) ||
+		RelationGetStatExtList(rel) != NIL)
+		return true;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		bool		plain;
+
+		tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		plain = heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		ReleaseSysCache(tuple);
+		if (!plain)
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_delete_rule(Relation rel)
 {
@@ -164,7 +201,8 @@ ret_relation_check(Relation rel, Oid owner)
 	if (rel->rd_rel->relowner != owner)
 		refuse(rel, "it has another owner than the table it is a part of",
 			   "Give both the same owner with ALTER TABLE ... OWNER TO.");
-	if (superuser_arg(owner) && (code = find_foreign_code(relid)) != NULL)
+	if (superuser_arg(owner) && has_code(rel) &&
+		(code = find_foreign_code(relid)) != NULL)
 		refuse(rel, psprintf("it is owned by a superuser, and %s", code),
 			   "Give the table to an ordinary role with ALTER TABLE ... OWNER TO.");
 }
@@ -285,6 +323,19 @@ ret_relation_key_names(Relation rel)
 											   TupleDescAttr(RelationGetDescr(rel),
 															 lfirst_int(lc) - 1)->attname)));
 	return names;
+}
+
+/*
+ * Whether any foreign key points at the table.
+ */
+bool
+ret_relation_is_referenced(Relation rel)
+{
+	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+		if (RI_FKey_trigger_type(rel->trigdesc->triggers[i].tgfoid) ==
+			RI_TRIGGER_PK)
+			return true;
+	return false;
 }
 
 /*

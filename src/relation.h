@@ -17,6 +17,7 @@ extern List *ret_relation_leaves(Oid relid);
 extern List *ret_relation_ancestors(Oid relid);
 extern List *ret_relation_key(Relation rel);
 extern List *ret_relation_key_names(Relation rel);
+extern bool ret_relation_is_referenced(Relation rel);
 extern int	ret_relation_cascades(Relation rel);
 extern bool ret_relation_has_row_trigger(Relation rel);
 extern bool ret_relation_has_delete_trigger(Relation rel);

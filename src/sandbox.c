@@ -76,6 +76,10 @@ ret_become_extension(RetUser *saved)
 {
 	become(saved, ret_extension_owner(), SECURITY_LOCAL_USERID_CHANGE);
 	ret_set_guc("row_security", "off");
+	/* what is logged as jsonb reads the same whoever caused it */
+	ret_set_guc("DateStyle", "ISO, YMD");
+	ret_set_guc("IntervalStyle", "postgres");
+	ret_set_guc("TimeZone", "UTC");
 }
 
 /*

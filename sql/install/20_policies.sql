@@ -133,3 +133,8 @@ CREATE FUNCTION retention._qualified_name(relation regclass)
 	AS 'MODULE_PATHNAME', 'retention_qualified_name';
 COMMENT ON FUNCTION retention._qualified_name(regclass) IS
 	'the name of a relation, schema-qualified and quoted whatever the search_path';
+
+CREATE FUNCTION retention._now() RETURNS timestamptz
+	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'retention_now';
+COMMENT ON FUNCTION retention._now() IS
+	'the clock that the extension goes by';

@@ -176,7 +176,7 @@ SELECT 'warning', p.name, format('the policy has been due since %s and does not 
 FROM policies p
 WHERE p.state = 'active'
 	AND p.cron IS NULL
-	AND p.next_run < clock_timestamp() - greatest(p.every, interval '10 minutes')
+	AND p.next_run < retention._now() - greatest(p.every, interval '10 minutes')
 	AND NOT EXISTS (
 		SELECT FROM retention.run u
 		WHERE u.policy_id = p.policy_id AND u.state = 'running')

@@ -17,6 +17,7 @@
 #include "cron.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "policy_api.h"
 #include "query.h"
 #include "sandbox.h"
 #include "shmem.h"
@@ -92,11 +93,14 @@ ret_cron_unschedule(RetPolicy *policy)
 Datum
 retention_schedule(PG_FUNCTION_ARGS)
 {
-	RetPolicy  *policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-										 false);
-	char	   *cron = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	RetPolicy  *policy;
+	char	   *cron;
 	RetQuery	query;
 
+	ret_require_arg(fcinfo, 0, "name");
+	ret_require_arg(fcinfo, 1, "cron");
+	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	cron = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	ret_check_may_govern(policy->relid);
 	if (strcmp(policy->action, "keep") == 0)
 		ereport(ERROR,
@@ -125,9 +129,10 @@ retention_schedule(PG_FUNCTION_ARGS)
 Datum
 retention_unschedule(PG_FUNCTION_ARGS)
 {
-	RetPolicy  *policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-										 false);
+	RetPolicy  *policy;
 
+	ret_require_arg(fcinfo, 0, "name");
+	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	ret_check_may_govern(policy->relid);
 	if (policy->cron == NULL)
 		ereport(ERROR,

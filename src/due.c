@@ -41,7 +41,7 @@ ret_interval_check(const Interval *interval, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be negative", what),
-				 errhint("Write how long rows are kept, such as '30 days' or '3 months'.")));
+				 errhint("Write an interval such as '30 days' or '3 months'.")));
 	if (interval->month > MAX_YEARS * MONTHS_PER_YEAR ||
 		interval->day > MAX_YEARS * 366 ||
 		interval->time > (int64) MAX_YEARS * 366 * USECS_PER_DAY)

@@ -735,10 +735,7 @@ retention_run_policy(PG_FUNCTION_ARGS)
 	bool		confirm = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	RetPolicy  *policy;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("name must not be null")));
+	ret_require_arg(fcinfo, 0, "name");
 	ret_identity_check();
 	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	ret_check_may_govern(policy->relid);

@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "policy_api.h"
 #include "predicate.h"
 #include "query.h"
 #include "relation.h"
@@ -131,13 +132,16 @@ Datum
 retention_preview(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	RetPolicy  *policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-										 false);
-	TimestampTz at = PG_GETARG_TIMESTAMPTZ(1);
+	RetPolicy  *policy;
+	TimestampTz at;
 	Relation	root;
 	ListCell   *lc;
 	List	   *leaves;
 
+	ret_require_arg(fcinfo, 0, "name");
+	ret_require_arg(fcinfo, 1, "\"at\"");
+	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	at = PG_GETARG_TIMESTAMPTZ(1);
 	check_may_look(policy->relid);
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,

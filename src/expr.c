@@ -197,6 +197,23 @@ print_canonical(Relation rel, Node *node)
 }
 
 /*
+ * Lets the position of an error refer to the expression, not to the statement
+ * that the user sent.
+ */
+static void
+position_callback(void *arg)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(arg);
+	}
+}
+
+/*
  * Parses and checks an expression of the owner, resolving names by the
  * search_path in force. The text may be a canonical form; in one of these,
  * columns of the table are renamed: a list old, new, old, new.
@@ -208,13 +225,20 @@ RetExpr *
 ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 			   List *renames)
 {
-	Node	   *node = parse_alone(text, kind);
+	Node	   *node;
+	ErrorContextCallback callback;
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
 	ColumnsContext context = {rel, 0, NIL, kind};
 	RetExpr    *expr = palloc0(sizeof(RetExpr));
 	const char *alias;
 
+	callback.callback = position_callback;
+	callback.arg = unconstify(char *, text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	node = parse_alone(text, kind);
 	if (renames)
 		(void) rename_walker(node, renames);
 
@@ -241,6 +265,8 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("clock does not refer to a column of \"%s\"",
 						RelationGetRelationName(rel))));
+
+	error_context_stack = callback.previous;
 
 	expr->type = exprType(node);
 	expr->columns = context.columns;

@@ -64,8 +64,11 @@ text_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-static void
-require_arg(FunctionCallInfo fcinfo, int n, const char *name)
+/*
+ * Errors when an argument is null.
+ */
+void
+ret_require_arg(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
@@ -381,10 +384,10 @@ retention_add_policy(PG_FUNCTION_ARGS)
 	Relation	rel;
 	char	   *filter = text_arg(fcinfo, 4);
 
-	require_arg(fcinfo, 0, "relation");
-	require_arg(fcinfo, 1, "action");
-	require_arg(fcinfo, 2, "after");
-	require_arg(fcinfo, 3, "clock");
+	ret_require_arg(fcinfo, 0, "relation");
+	ret_require_arg(fcinfo, 1, "action");
+	ret_require_arg(fcinfo, 2, "after");
+	ret_require_arg(fcinfo, 3, "clock");
 	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
 	ret_check_may_govern(RelationGetRelid(rel));
 	ret_identity_check();
@@ -470,7 +473,7 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	char	   *clock = text_arg(fcinfo, 2);
 	char	   *filter = text_arg(fcinfo, 3);
 
-	require_arg(fcinfo, 0, "name");
+	ret_require_arg(fcinfo, 0, "name");
 	policy = load_for_change(text_arg(fcinfo, 0));
 	if (is_nothing_given(fcinfo))
 		PG_RETURN_VOID();
@@ -526,12 +529,15 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 Datum
 retention_drop_policy(PG_FUNCTION_ARGS)
 {
-	RetPolicy  *policy = load_for_change(text_arg(fcinfo, 0));
+	RetPolicy  *policy;
 	Datum		old_row;
-	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
+	bool		found;
 	RetUser		saved;
 	RetQuery	query;
 
+	ret_require_arg(fcinfo, 0, "name");
+	policy = load_for_change(text_arg(fcinfo, 0));
+	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	if (policy->cron)
 		ret_cron_unschedule(policy);
 	lock_out_batches(policy);
@@ -556,7 +562,7 @@ retention_pause_policy(PG_FUNCTION_ARGS)
 	RetPolicy  *policy;
 	char	   *reason = text_arg(fcinfo, 1);
 
-	require_arg(fcinfo, 0, "name");
+	ret_require_arg(fcinfo, 0, "name");
 	policy = load_for_change(text_arg(fcinfo, 0));
 	if (is_keep(policy))
 		ereport(ERROR,
@@ -575,12 +581,16 @@ retention_pause_policy(PG_FUNCTION_ARGS)
 Datum
 retention_resume_policy(PG_FUNCTION_ARGS)
 {
-	RetPolicy  *policy = load_for_change(text_arg(fcinfo, 0));
+	RetPolicy  *policy;
 	Datum		old_row;
-	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
-	Relation	rel = open_table(policy);
+	bool		found;
+	Relation	rel;
 	List	   *renames = NIL;
 
+	ret_require_arg(fcinfo, 0, "name");
+	policy = load_for_change(text_arg(fcinfo, 0));
+	found = ret_policy_snapshot(policy->policy_id, &old_row);
+	rel = open_table(policy);
 	check_leaves(rel);
 	if (ret_policy_mismatch(policy, rel, &renames) == NULL && renames)
 		ret_policy_rename_columns(policy, rel, renames);

@@ -6,8 +6,10 @@
 #ifndef RET_POLICY_API_H
 #define RET_POLICY_API_H
 
+#include "fmgr.h"
 #include "policy.h"
 
+extern void ret_require_arg(FunctionCallInfo fcinfo, int n, const char *name);
 extern void ret_policy_follow_rename(RetPolicy *policy, Relation rel,
 									 List *renames);
 

@@ -347,6 +347,7 @@ retention_key_digests(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Relation	rel;
 	uint8		key[RET_DIGEST_SIZE];
+	TupleTableSlot *slot;
 	bytea	   *digest = palloc(VARHDRSZ + RET_DIGEST_SIZE);
 	Datum		value = PointerGetDatum(digest);
 	bool		isnull = false;
@@ -359,15 +360,17 @@ retention_key_digests(PG_FUNCTION_ARGS)
 						"a relation that does not exist"),
 				 errhint("Ask its owner, or become a member of the role in \"retention.auditor_role\".")));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	/* without a secret nothing was ever recorded */
-	if (!ret_digest_key_load(key, false))
-		return (Datum) 0;
 	rel = table_open(relid, AccessShareLock);
-	SET_VARSIZE(digest, VARHDRSZ + RET_DIGEST_SIZE);
-	ret_digest_slot(key, slot_of_key(rel, ret_relation_key(rel),
-									 PG_GETARG_ARRAYTYPE_P(1)), 0,
-					(uint8 *) VARDATA(digest));
-	tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+	slot = slot_of_key(rel, ret_relation_key(rel), PG_GETARG_ARRAYTYPE_P(1));
+	/* without a secret nothing was ever recorded */
+	if (ret_digest_key_load(key, false))
+	{
+		SET_VARSIZE(digest, VARHDRSZ + RET_DIGEST_SIZE);
+		ret_digest_slot(key, slot, 0, (uint8 *) VARDATA(digest));
+		tuplestore_putvalues(result->setResult, result->setDesc, &value,
+							 &isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, AccessShareLock);
 	return (Datum) 0;
 }

@@ -23,7 +23,7 @@ COMMENT ON FUNCTION retention.alter_policy(text, interval, text, text, text,
 	'changes a policy: NULL leaves a part as it is, '''' clears it, every ''0'' means by hand only, rate 0 means no limit';
 
 CREATE FUNCTION retention.drop_policy(name text)
-	RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'retention_drop_policy';
+	RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'retention_drop_policy';
 COMMENT ON FUNCTION retention.drop_policy(text) IS
 	'ends a policy; its runs and deletion records stay';
 
@@ -33,7 +33,7 @@ COMMENT ON FUNCTION retention.pause_policy(text, text) IS
 	'stops a policy, also in the middle of a run, until resume_policy';
 
 CREATE FUNCTION retention.resume_policy(name text)
-	RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'retention_resume_policy';
+	RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'retention_resume_policy';
 COMMENT ON FUNCTION retention.resume_policy(text) IS
 	'checks a policy that is paused, broken or waits for confirmation against the table as it is now, and lets it run again';
 
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION retention.revoke_cascade(regclass, regclass) IS
 CREATE FUNCTION retention.preview(name text, at timestamptz DEFAULT now())
 	RETURNS TABLE (relation regclass, due bigint, held bigint, kept bigint,
 		oldest timestamptz)
-	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'retention_preview';
+	LANGUAGE c AS 'MODULE_PATHNAME', 'retention_preview';
 COMMENT ON FUNCTION retention.preview(text, timestamptz) IS
 	'what a run would find now or at another date, by table: rows due, how many of them a hold or a keep policy protects, and the oldest clock among them; cannot write';
 
@@ -72,12 +72,12 @@ COMMENT ON PROCEDURE retention.run_due() IS
 	'runs every policy that is due now and that the caller may run';
 
 CREATE FUNCTION retention.schedule(name text, cron text)
-	RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'retention_schedule';
+	RETURNS bigint LANGUAGE c AS 'MODULE_PATHNAME', 'retention_schedule';
 COMMENT ON FUNCTION retention.schedule(text, text) IS
 	'hands a policy to pg_cron: makes a cron job that calls run_policy, and the workers leave it alone; returns the job id';
 
 CREATE FUNCTION retention.unschedule(name text)
-	RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'retention_unschedule';
+	RETURNS void LANGUAGE c AS 'MODULE_PATHNAME', 'retention_unschedule';
 COMMENT ON FUNCTION retention.unschedule(text) IS
 	'takes a policy back from pg_cron';
 

@@ -88,6 +88,9 @@ COMMENT ON VIEW retention.deletions IS
 CREATE FUNCTION retention.find_deletion(relation regclass, VARIADIC key text[])
 	RETURNS SETOF retention.deletions LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
+	-- errors of the key come out also where there is no record to compare
+	SELECT count(*) FROM retention._key_digests($1, $2);
+
 	SELECT d.*
 	FROM retention.deletions d
 	WHERE (d.relation = $1 OR d.leaf = retention._qualified_name($1))

@@ -50,15 +50,18 @@
 #include "utils/rel.h"
 
 /*
- * For the rest of the transaction waits for locks less long than the server
- * waits before it looks for deadlocks: whoever we get in the way of, it is us
- * who give way.
+ * For the rest of the transaction it is us who give way, whoever we get in the
+ * way of. If our waiting closes a circle, we look for deadlocks long before
+ * the others do; if theirs does, our waiting ends before they look.
  */
 void
 ret_batch_lock_timeout(void)
 {
+	int			lock_timeout = Max(Min(DeadlockTimeout / 2, 500), 1);
+
 	(void) NewGUCNestLevel();
-	ret_set_guc("lock_timeout", psprintf("%d", Max(Min(DeadlockTimeout / 2, 500), 1)));
+	ret_set_guc("lock_timeout", psprintf("%d", lock_timeout));
+	ret_set_guc("deadlock_timeout", psprintf("%d", Min(lock_timeout, 10)));
 }
 
 /*

@@ -186,20 +186,21 @@ ret_relation_register(Oid relid)
 
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "INSERT INTO retention.relation AS r (reloid, name)"
-				  " VALUES (%s, %s)"
+				  "INSERT INTO retention.relation AS r (reloid, name, identity)"
+				  " VALUES (%s, %s, %s)"
 				  " ON CONFLICT (reloid) DO UPDATE SET name = excluded.name"
 				  " RETURNING relation_id::bigint",
 				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
-				  ret_query_text(&query, ret_relation_name(relid)));
+				  ret_query_text(&query, ret_relation_name(relid)),
+				  ret_query_identity(&query));
 	ret_query_run(&query, false, 0, NULL);
 	return (int32) ret_result_int8(0, 1);
 }
 
 /*
- * Notices that this database is not the one that the policies were made in: a
- * dump restored elsewhere, or pg_upgrade. Relations whose name is another now
- * are forgotten, and every policy waits until somebody looked at it: who
+ * Notices policies and relations that come from another database: from a dump
+ * restored here, or through pg_upgrade. Relations whose name is another now
+ * are forgotten, and every such policy waits until somebody looked at it: who
  * restores a backup to get rows back does not want them purged at once.
  *
  * Caller must be in a transaction that can write. Connects to SPI itself.
@@ -209,42 +210,39 @@ ret_identity_check(void)
 {
 	RetUser		saved;
 	RetQuery	query;
-	const char *system;
-	const char *database;
+	const char *ours;
 
 	SPI_connect();
 	ret_become_extension(&saved);
 	ret_query_init(&query);
-	system = ret_query_param(&query, INT8OID,
-							 Int64GetDatum((int64) GetSystemIdentifier()));
-	database = ret_query_param(&query, OIDOID,
-							   ObjectIdGetDatum(MyDatabaseId));
+	ours = ret_query_identity(&query);
 	ret_query_add(&query,
-				  "SELECT (SELECT count(*) FROM retention.identity),"
-				  " (SELECT count(*) FROM retention.identity"
-				  "  WHERE system_identifier = %s AND database = %s)",
-				  system, database);
+				  "SELECT (EXISTS (SELECT FROM retention.policy WHERE identity <> %s)"
+				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int8",
+				  ours, ours);
 	ret_query_run(&query, false, 0, NULL);
-
-	if (ret_result_int8(0, 1) == 0)
+	if (ret_result_int8(0, 1) != 0)
 	{
 		resetStringInfo(&query.sql);
-		ret_query_add(&query, "INSERT INTO retention.identity VALUES (%s, %s)",
-					  system, database);
+		ret_query_add(&query, "SELECT retention._adopt(%s)::int8", ours);
 		ret_query_run(&query, false, 0, NULL);
-	}
-	else if (ret_result_int8(0, 2) == 0)
-	{
-		resetStringInfo(&query.sql);
-		ret_query_add(&query, "SELECT retention._adopt(%s, %s)",
-					  system, database);
-		ret_query_run(&query, false, 0, NULL);
-		ereport(WARNING,
-				(errmsg("the policies were restored from another database and are paused"),
-				 errhint("Look at retention.policies, then call retention.resume_policy() for each that shall run.")));
+		if (ret_result_int8(0, 1) > 0)
+			ereport(WARNING,
+					(errmsg("policies were restored from another database and are paused"),
+					 errhint("Look at retention.policies, then call retention.resume_policy() for each that shall run.")));
 	}
 	ret_restore_user(&saved);
 	SPI_finish();
+}
+
+/*
+ * Adds a parameter that says which database this is.
+ */
+const char *
+ret_query_identity(RetQuery *query)
+{
+	return ret_query_text(query, psprintf(UINT64_FORMAT "/%u",
+										  GetSystemIdentifier(), MyDatabaseId));
 }
 
 static void
@@ -274,15 +272,14 @@ ret_governance_lock(bool exclusive)
 
 /*
  * Takes the lock of whoever runs a policy; false when it is running. A session
- * lock survives the transactions of the run, and dies with the process.
+ * lock survives the transactions of the run, and dies with the process. The
+ * tag is for ret_policy_unlock(): by then the extension may be gone.
  */
 bool
-ret_policy_lock(int32 policy_id, bool session)
+ret_policy_lock(int32 policy_id, bool session, LOCKTAG *tag)
 {
-	LOCKTAG		tag;
-
-	lock_tag(&tag, (uint32) policy_id, 0);
-	return LockAcquire(&tag, ExclusiveLock, session, true) !=
+	lock_tag(tag, (uint32) policy_id, 0);
+	return LockAcquire(tag, ExclusiveLock, session, true) !=
 		LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -291,12 +288,9 @@ ret_policy_lock(int32 policy_id, bool session)
  * transaction.
  */
 void
-ret_policy_unlock(int32 policy_id)
+ret_policy_unlock(const LOCKTAG *tag)
 {
-	LOCKTAG		tag;
-
-	lock_tag(&tag, (uint32) policy_id, 0);
-	LockRelease(&tag, ExclusiveLock, true);
+	LockRelease(tag, ExclusiveLock, true);
 }
 
 /*

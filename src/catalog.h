@@ -6,6 +6,9 @@
 #ifndef RET_CATALOG_H
 #define RET_CATALOG_H
 
+#include "query.h"
+#include "storage/lock.h"
+
 extern Oid	ret_extension_owner(void);
 extern bool ret_extension_is_usable(void);
 extern bool ret_is_admin(void);
@@ -15,8 +18,9 @@ extern void ret_check_may_govern(Oid relid);
 extern char *ret_relation_name(Oid relid);
 extern int32 ret_relation_register(Oid relid);
 extern void ret_identity_check(void);
+extern const char *ret_query_identity(RetQuery *query);
 extern void ret_governance_lock(bool exclusive);
-extern bool ret_policy_lock(int32 policy_id, bool session);
-extern void ret_policy_unlock(int32 policy_id);
+extern bool ret_policy_lock(int32 policy_id, bool session, LOCKTAG *tag);
+extern void ret_policy_unlock(const LOCKTAG *tag);
 
 #endif							/* RET_CATALOG_H */

@@ -133,6 +133,12 @@ open_run(RetRun *run, void *arg)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the policy was dropped")));
 
+	/* another process may have run it since it was listed as due */
+	if (!run->by_hand &&
+		(!ret_policy_is_active(run->policy) || run->policy->cron ||
+		 run->policy->next_run > ret_now()))
+		return;
+
 	/* whoever asks for this by hand has seen the number */
 	if (run->confirmed &&
 		strcmp(run->policy->state, "needs_confirmation") == 0)
@@ -456,6 +462,7 @@ typedef struct Locking
 {
 	int32		policy_id;
 	bool		locked;
+	LOCKTAG		tag;
 } Locking;
 
 static void
@@ -464,13 +471,14 @@ lock_policy(RetRun *run, void *arg)
 	Locking    *locking = arg;
 
 	locking->locked = ret_extension_is_usable() &&
-		ret_policy_lock(locking->policy_id, run->xact != RET_XACT_ATOMIC);
+		ret_policy_lock(locking->policy_id, run->xact != RET_XACT_ATOMIC,
+						&locking->tag);
 }
 
 static void
 unlock_policy(RetRun *run, void *arg)
 {
-	ret_policy_unlock(((Locking *) arg)->policy_id);
+	ret_policy_unlock(&((Locking *) arg)->tag);
 }
 
 /*
@@ -484,7 +492,7 @@ run_policy(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
 	MemoryContext caller = CurrentMemoryContext;
 	ErrorContextCallback callback;
 	RetRun		run = {0};
-	Locking		locking = {policy_id, false};
+	Locking		locking = {.policy_id = policy_id};
 	ErrorData  *error;
 
 	run.xact = xact;
@@ -507,7 +515,7 @@ run_policy(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	MemoryContextSwitchTo(run.context);
-	if (ret_attempt(&run, open_run, &policy_id, &error))
+	if (ret_attempt(&run, open_run, &policy_id, &error) && run.run_id != 0)
 	{
 		error = walk(&run);
 		ret_progress_end();
@@ -570,7 +578,9 @@ list_due(RetRun *run, void *arg)
 				  " FROM retention.policy p JOIN retention.relation r USING (relation_id)"
 				  " WHERE p.state = 'active' AND p.action <> 'keep'"
 				  " AND p.cron IS NULL AND p.next_run IS NOT NULL"
-				  " ORDER BY p.next_run, p.policy_id");
+				  " AND p.identity = %s AND r.identity = p.identity"
+				  " ORDER BY p.next_run, p.policy_id",
+				  ret_query_identity(&query));
 	ret_query_run(&query, false, 0, NULL);
 	round->policies = MemoryContextAlloc(run->context,
 										 sizeof(int32) * Max(SPI_processed, 1));
@@ -627,8 +637,9 @@ recover(RetRun *run, void *arg)
 	{
 		int32		policy_id = (int32) found[2 * i];
 		RetPolicy  *policy;
+		LOCKTAG		tag;
 
-		if (!ret_policy_lock(policy_id, false))
+		if (!ret_policy_lock(policy_id, false, &tag))
 			continue;
 		if (bury_crashed_runs(policy_id) == 0)
 			continue;
@@ -688,7 +699,9 @@ ret_engine_run_due(RetXact xact)
 
 			if (bms_is_member(round.policies[i], tried))
 				continue;
-			if (xact == RET_XACT_WORKER && ret_worker_should_yield())
+			ret_worker_reload();
+			if (xact == RET_XACT_WORKER &&
+				(!ret_enabled || ret_worker_should_yield()))
 			{
 				MemoryContextDelete(run.context);
 				return round.start;
@@ -721,6 +734,12 @@ enter_call(FunctionCallInfo fcinfo, const char *name)
 
 	PreventCommandIfReadOnly(name);
 	PreventCommandDuringRecovery(name);
+	if (atomic && IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s cannot run in a transaction with an isolation level above READ COMMITTED",
+						name),
+				 errhint("It has to see what others protect while it runs. Call it outside of a transaction block.")));
 	SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
 	return atomic ? RET_XACT_ATOMIC : RET_XACT_CALL;
 }

@@ -418,6 +418,7 @@ retention_explain_row(PG_FUNCTION_ARGS)
 	Oid			leaf;
 	List	   *policies;
 	const char *keeper = NULL;
+	TimestampTz kept_until = DT_NOBEGIN;
 	Verdict		nothing = {.no_clock = true,.no_due_at = true};
 
 	check_may_look(relid);
@@ -464,8 +465,18 @@ retention_explain_row(PG_FUNCTION_ARGS)
 				continue;
 			if (!keep)
 				judge(policy, &facts, keeper, &verdict);
-			else if (judge_keep(&facts, &verdict) && keeper == NULL)
-				keeper = policy->name;
+			else if (judge_keep(&facts, &verdict))
+			{
+				/* the longest retention wins */
+				TimestampTz until = is_started(&verdict) ?
+					DatumGetTimestampTz(verdict.due_at) : DT_NOEND;
+
+				if (keeper == NULL || until > kept_until)
+				{
+					keeper = policy->name;
+					kept_until = until;
+				}
+			}
 			put_verdict(result, &verdict);
 		}
 	}

@@ -28,6 +28,7 @@
 #include "pgtime.h"
 #include "schedule.h"
 #include "shmem.h"
+#include "worker.h"
 
 /* the first window is small, since nobody knows what its rows cost */
 #define FIRST_WINDOW 16			/* blocks */
@@ -100,6 +101,9 @@ pace(RetRun *run, RetBatch *batch, int64 blocks_done)
 	}
 	if (window_is_closed(run))
 		ret_run_end_early(run, "paused", "the run window is over");
+	ret_worker_reload();
+	if (run->xact == RET_XACT_WORKER && !ret_enabled)
+		ret_run_end_early(run, "paused", "retention.enabled is off");
 	if (ret_clock_is_suspended())
 		ret_run_end_early(run, "paused",
 						  "the system clock jumped; see retention.health");

@@ -13,9 +13,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/xlog.h"
+#include "catalog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "expr.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "policy.h"
 #include "query.h"
@@ -27,6 +31,8 @@
 #include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(retention_mismatch);
 
 /* must agree with read_policy() */
 #define POLICY_QUERY \
@@ -269,6 +275,31 @@ ret_policy_mismatch(const RetPolicy *policy, Relation rel, List **renames)
 }
 
 /*
+ * retention._mismatch(policy): why a policy does not fit its table any more;
+ * NULL when it does. For whoever may look at the table.
+ */
+Datum
+retention_mismatch(PG_FUNCTION_ARGS)
+{
+	RetPolicy  *policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+										 true);
+	Relation	rel;
+	List	   *renames;
+	char	   *mismatch;
+
+	if (policy == NULL || !ret_may_read(policy->relid))
+		PG_RETURN_NULL();
+	rel = try_relation_open(policy->relid, AccessShareLock);
+	if (rel == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text("the table was dropped"));
+	mismatch = ret_policy_mismatch(policy, rel, &renames);
+	relation_close(rel, AccessShareLock);
+	if (mismatch == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(mismatch));
+}
+
+/*
  * The row of a policy as jsonb, in the caller's memory context; false when
  * there is none.
  */
@@ -286,7 +317,7 @@ ret_policy_snapshot(int32 policy_id, Datum *row)
 	ret_query_init(&query);
 	/* next_run and failures are the engine's notes, no part of the policy */
 	ret_query_add(&query,
-				  "SELECT to_jsonb(p) - ARRAY['next_run', 'failures']"
+				  "SELECT to_jsonb(p) - ARRAY['next_run', 'failures', 'identity']"
 				  " FROM retention.policy p WHERE policy_id = %s",
 				  ret_query_param(&query, INT4OID,
 								  Int32GetDatum(policy_id)));
@@ -323,7 +354,7 @@ ret_policy_log(const char *operation, int32 policy_id, Datum old_row,
 				  " policy, version, operation, changed_at, changed_by, old, new)"
 				  " SELECT p.policy_id, p.relation_id, p.name, p.version, o,"
 				  "  clock_timestamp(), %s, %s, CASE WHEN o <> 'drop' THEN"
-				  "  to_jsonb(p) - ARRAY['next_run', 'failures'] END"
+				  "  to_jsonb(p) - ARRAY['next_run', 'failures', 'identity'] END"
 				  " FROM retention.policy p, (VALUES (%s)) AS operation(o)"
 				  " WHERE p.policy_id = %s",
 				  ret_query_text(&query, by),
@@ -438,15 +469,15 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, next_run) VALUES (" :
+				  " cascades, cron, cron_job, anchor, identity, next_run) VALUES (" :
 				  "UPDATE retention.policy SET (name, relation_id, owner,"
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, version) = (");
+				  " cascades, cron, cron_job, anchor, identity, version) = (");
 	ret_query_add(&query,
 				  "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::int2[], %s, %s,"
-				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, ",
+				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, ",
 				  ret_query_text(&query, policy->name),
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->relation_id)),
 				  ret_query_text(&query, policy->owner),
@@ -471,7 +502,8 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(policy->cascades)),
 				  ret_query_text(&query, policy->cron),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(policy->cron_job)),
-				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(policy->anchor)));
+				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(policy->anchor)),
+				  ret_query_identity(&query));
 	if (is_new)
 		ret_query_add(&query, "%s)", policy->next_run == DT_NOEND ?
 					  ret_query_null(&query, TIMESTAMPTZOID) :

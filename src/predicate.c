@@ -41,10 +41,9 @@ ret_keeps_load(Oid relid)
 		List	   *renames;
 		char	   *mismatch = ret_policy_mismatch(keep, rel, &renames);
 
-		table_close(rel, NoLock);
 		if (mismatch == NULL && renames != NIL)
-			mismatch = psprintf("column \"%s\" was renamed",
-								(char *) linitial(renames));
+			ret_policy_rename_columns(keep, rel, renames);
+		table_close(rel, NoLock);
 		if (mismatch)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -80,6 +79,12 @@ ret_predicate_due_at(RetQuery *query, const RetPolicy *policy)
 
 	if (policy->clock_type != TIMESTAMPTZOID)
 		return psprintf("timezone(%s, (%s) + %s)", zone, policy->clock_sql,
+						ret_query_param(query, INTERVALOID,
+										IntervalPGetDatum(policy->after)));
+
+	/* hours alone are absolute: in the hour that comes twice, too */
+	if (policy->after->month == 0 && policy->after->day == 0)
+		return psprintf("((%s) + %s)", policy->clock_sql,
 						ret_query_param(query, INTERVALOID,
 										IntervalPGetDatum(policy->after)));
 

@@ -24,6 +24,12 @@
 static void
 begin(RetRun *run)
 {
+	/* a run has to see what others protect while it goes on */
+	if (run->xact == RET_XACT_CALL && IsolationUsesXactSnapshot())
+	{
+		SPI_commit();
+		XactIsoLevel = XACT_READ_COMMITTED;
+	}
 	if (run->xact != RET_XACT_WORKER)
 		return;
 	StartTransactionCommand();

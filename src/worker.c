@@ -250,3 +250,16 @@ end_cleanly(TimestampTz next_due)
 		ret_shared->workers[my_slot].clean = true;
 	LWLockRelease(ret_shared->lock);
 }
+
+/*
+ * In a worker, takes over settings that were reloaded. Caller must be between
+ * two steps of a run.
+ */
+void
+ret_worker_reload(void)
+{
+	if (!ret_worker_is_me() || !ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}

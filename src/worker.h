@@ -14,5 +14,6 @@ typedef struct RetWorkerArgs
 } RetWorkerArgs;
 
 extern bool ret_worker_is_me(void);
+extern void ret_worker_reload(void);
 
 #endif							/* RET_WORKER_H */

@@ -12,7 +12,8 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
 CREATE TABLE retention.relation (
 	relation_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	reloid      regclass UNIQUE,    -- NULL: dropped
-	name        text NOT NULL       -- qualified, as last seen
+	name        text NOT NULL,      -- qualified, as last seen
+	identity    text NOT NULL       -- of the database that this was written in
 );
 
 CREATE TABLE retention.policy (
@@ -44,7 +45,8 @@ CREATE TABLE retention.policy (
 	failures     integer NOT NULL DEFAULT 0,
 	cascades     text[] NOT NULL DEFAULT '{}',  -- edges that were accepted
 	cron         text,              -- the pg_cron schedule it was handed to
-	cron_job     bigint
+	cron_job     bigint,
+	identity     text NOT NULL      -- of the database that this was written in
 );
 CREATE INDEX ON retention.policy (relation_id);
 
@@ -131,13 +133,6 @@ CREATE TABLE retention.consent (
 	PRIMARY KEY (child_id, parent_id)
 );
 
--- Which database this is. A dump restored elsewhere finds a difference, and
--- its policies wait until somebody says so.
-CREATE TABLE retention.identity (
-	system_identifier bigint NOT NULL,
-	database          oid NOT NULL
-);
-
 -- All of it is the user's: pg_dump takes it along.
 SELECT pg_extension_config_dump('retention.relation', '');
 SELECT pg_extension_config_dump('retention.relation_relation_id_seq', '');
@@ -151,7 +146,6 @@ SELECT pg_extension_config_dump('retention.deletion', '');
 SELECT pg_extension_config_dump('retention.deletion_deletion_id_seq', '');
 SELECT pg_extension_config_dump('retention.digest_key', '');
 SELECT pg_extension_config_dump('retention.consent', '');
-SELECT pg_extension_config_dump('retention.identity', '');
 
 CREATE FUNCTION retention._append_only() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'retention_append_only';

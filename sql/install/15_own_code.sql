@@ -56,64 +56,62 @@ END;
 COMMENT ON FUNCTION retention._foreign_code(regclass) IS
 	'code that a DELETE on this table would run and that a role without superuser can write';
 
--- The database was restored from elsewhere: relations that are not here any
--- more are forgotten, and policies wait until somebody looked at them.
-CREATE FUNCTION retention._adopt(system_identifier bigint, database oid)
-	RETURNS void LANGUAGE plpgsql
+-- Takes over what was restored from another database: relations that are not
+-- here any more are forgotten, and policies wait until somebody looked at
+-- them. Row by row, for a restore may still be going on. Returns how many
+-- policies were paused.
+CREATE FUNCTION retention._adopt(ours text) RETURNS bigint
+	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	paused bigint;
 BEGIN
-	LOCK TABLE retention.policy, retention.relation, retention.identity
+	LOCK TABLE retention.policy, retention.relation
 		IN SHARE ROW EXCLUSIVE MODE;
 
 	UPDATE retention.relation r
-	SET reloid = NULL
-	WHERE r.reloid IS NOT NULL
-		AND NOT EXISTS (
-			SELECT
+	SET identity = ours,
+		reloid = (
+			SELECT c.oid
 			FROM pg_class c
 				JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.oid = r.reloid
-				AND format('%I.%I', n.nspname, c.relname) = r.name);
+				AND format('%I.%I', n.nspname, c.relname) = r.name)
+	WHERE r.identity <> ours;
 
 	-- a dump leaves out dropped columns, so the others are numbered anew
+	WITH adopted AS (
 	UPDATE retention.policy p
-	SET column_nums = (
-		SELECT array_agg(coalesce(a.attnum, 0) ORDER BY c.n)
-		FROM unnest(p.column_names) WITH ORDINALITY AS c(name, n)
-			LEFT JOIN retention.relation r ON r.relation_id = p.relation_id
-			LEFT JOIN pg_attribute a ON a.attrelid = r.reloid
-				AND a.attname = c.name AND NOT a.attisdropped)
-	WHERE p.column_nums <> '{}';
-
-	WITH changed AS (
-		UPDATE retention.policy p
-		SET state = 'paused',
-			reason = 'restored from another database; check it, then call resume_policy',
-			version = p.version + 1,
-			cron = NULL,
-			cron_job = NULL
-		WHERE p.action <> 'keep'
-		RETURNING *
+	SET identity = ours,
+		version = p.version + 1,
+		state = CASE WHEN p.action = 'keep' THEN p.state ELSE 'paused' END,
+		reason = CASE WHEN p.action = 'keep' THEN p.reason
+			ELSE 'restored from another database; check it, then call resume_policy' END,
+		cron = NULL,
+		cron_job = NULL,
+		column_nums = coalesce((
+			SELECT array_agg(coalesce(a.attnum, 0) ORDER BY c.n)
+			FROM unnest(p.column_names) WITH ORDINALITY AS c(name, n)
+				LEFT JOIN pg_attribute a ON a.attrelid = r.reloid
+					AND a.attname = c.name AND NOT a.attisdropped), '{}')
+	FROM retention.relation r
+	WHERE p.identity <> ours
+		AND r.relation_id = p.relation_id
+	RETURNING p.*
 	)
 	INSERT INTO retention.policy_change (policy_id, relation_id, policy,
-		version, operation, changed_at, changed_by, old, new)
-	SELECT policy_id, relation_id, name, version, 'restored',
-		clock_timestamp(), session_user, NULL,
-		jsonb_build_object('state', state, 'reason', reason)
-	FROM changed;
-
-	UPDATE retention.run
-	SET state = 'crashed', finished_at = clock_timestamp(),
-		error = 'the database was restored from a copy'
-	WHERE state = 'running';
-
-	DELETE FROM retention.identity;
-	INSERT INTO retention.identity VALUES ($1, $2);
+		version, operation, changed_at, changed_by, new)
+	SELECT p.policy_id, p.relation_id, p.name, p.version, 'restore',
+		retention._now(), session_user,
+		to_jsonb(p) - ARRAY['next_run', 'failures', 'identity']
+	FROM adopted p;
+	GET DIAGNOSTICS paused = ROW_COUNT;
+	RETURN paused;
 END
 $$;
-COMMENT ON FUNCTION retention._adopt(bigint, oid) IS
-	'pauses the policies of a database that was restored from elsewhere';
+COMMENT ON FUNCTION retention._adopt(text) IS
+	'pauses the policies that were restored from another database';
 
 -- The foreign keys that point at a table. A partition has its own copies of
 -- the keys that point at its parent; of a key from a partitioned table only

@@ -138,3 +138,8 @@ CREATE FUNCTION retention._now() RETURNS timestamptz
 	LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'retention_now';
 COMMENT ON FUNCTION retention._now() IS
 	'the clock that the extension goes by';
+
+CREATE FUNCTION retention._mismatch(policy text) RETURNS text
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'retention_mismatch';
+COMMENT ON FUNCTION retention._mismatch(text) IS
+	'why a policy does not fit its table any more; null when it does';

@@ -150,6 +150,13 @@ SELECT 'critical' AS severity, name AS subject,
 FROM policies
 WHERE state = 'broken'
 UNION ALL
+SELECT 'critical', name,
+	format('the keep policy does not fit its table, so nothing is deleted there: %s',
+		retention._mismatch(name)),
+	'repair the table or the policy (alter_policy), then call resume_policy'
+FROM policies
+WHERE action = 'keep' AND retention._mismatch(name) IS NOT NULL
+UNION ALL
 SELECT 'warning', name, format('the policy waits for confirmation: %s', reason),
 	'look at preview(), then CALL retention.run_policy(name, confirm => true) or mend the policy'
 FROM policies

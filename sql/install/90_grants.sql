@@ -27,6 +27,7 @@ GRANT EXECUTE ON FUNCTION
 	retention.find_deletion(regclass, text[]),
 	-- called by the views and by find_deletion, as the user
 	retention._now(),
+	retention._mismatch(text),
 	retention._sees(regclass),
 	retention._has_digest(bytea, bytea),
 	retention._key_digests(regclass, text[]),

@@ -315,7 +315,9 @@ typedef struct Collection
 } Collection;
 
 /*
- * Adds a row to the set of its table, once.
+ * Adds a row to a set of its table, once: to one that is deleted before the
+ * parent, for sets are deleted from the last to the first. The parent's own
+ * set is one, since all of a set goes by one statement.
  */
 static void
 collect_row(Collection *collection, Oid relid, Oid root, int parent,
@@ -324,7 +326,6 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 	SeenKey		key;
 	bool		found;
 	RetRows    *rows = NULL;
-	ListCell   *lc;
 
 	memset(&key, 0, sizeof(key));
 	key.relid = relid;
@@ -333,10 +334,12 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 	if (found)
 		return;
 
-	foreach(lc, collection->sets)
+	for (int i = Max(parent, 0); i < list_length(collection->sets); i++)
 	{
-		if (((RetRows *) lfirst(lc))->relid == relid)
-			rows = lfirst(lc);
+		rows = list_nth(collection->sets, i);
+		if (rows->relid == relid)
+			break;
+		rows = NULL;
 	}
 	if (rows == NULL)
 	{

@@ -218,7 +218,7 @@ ret_identity_check(void)
 	ours = ret_query_identity(&query);
 	ret_query_add(&query,
 				  "SELECT (EXISTS (SELECT FROM retention.policy WHERE identity <> %s)"
-				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int8",
+				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int::int8",
 				  ours, ours);
 	ret_query_run(&query, false, 0, NULL);
 	if (ret_result_int8(0, 1) != 0)

@@ -139,8 +139,8 @@ open_run(RetRun *run, void *arg)
 		 run->policy->next_run > ret_now()))
 		return;
 
-	/* whoever asks for this by hand has seen the number */
-	if (run->confirmed &&
+	/* if it was not confirmed now either, it will wait again */
+	if (run->by_hand &&
 		strcmp(run->policy->state, "needs_confirmation") == 0)
 	{
 		ret_policy_set_state(run->policy, "active", NULL);

@@ -127,7 +127,7 @@ is_published(Oid relid)
 	if (published)
 	{
 		ret_query_init(&query);
-		ret_query_add(&query, "SELECT retention._is_published(%s)::int8",
+		ret_query_add(&query, "SELECT retention._is_published(%s)::int::int8",
 					  ret_query_param(&query, REGCLASSOID,
 									  ObjectIdGetDatum(relid)));
 		ret_query_run(&query, true, 0, NULL);

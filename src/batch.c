@@ -399,7 +399,6 @@ ret_batch_delete(RetRun *run, void *arg)
 		ret_digester_init(&digester, run->digest_key);
 		delete_directly(run, batch, rel, keeps, &digester);
 		batch->rows = digester.rows;
-		batch->last = digester.last;
 		if (digester.rows > 0)
 			ret_batch_record(run, rel, batch->leaf->name, &digester);
 	}
@@ -449,9 +448,10 @@ ret_batch_search(RetRun *run, void *arg)
 					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->last)));
 	ret_query_add(&query, "%s", ret_predicate_goes(&query, run->policy, keeps,
 												   run->cutoff, search->by_clock));
+	ret_query_add(&query, " ORDER BY ");
 	if (search->by_clock)
-		ret_query_add(&query, " ORDER BY %s, " RET_ROW ".ctid",
-					  run->policy->clock_sql);
+		ret_query_add(&query, "%s, ", run->policy->clock_sql);
+	ret_query_add(&query, RET_ROW ".ctid");
 	if (search->limit > 0)
 		ret_query_add(&query, " LIMIT %d", search->limit);
 

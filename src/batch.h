@@ -29,7 +29,6 @@ typedef struct RetBatch
 	bool		leaf_is_gone;
 	uint64		rows;			/* deleted from the leaf */
 	uint64		cascaded;		/* deleted along with them */
-	ItemPointerData last;		/* of the deleted rows */
 } RetBatch;
 
 /* Rows of a leaf that would go, found without touching them. */

@@ -96,6 +96,7 @@ pace(RetRun *run, RetBatch *batch, int64 blocks_done)
 		{
 			ret_progress_waiting("rate");
 			ret_sleep(wait);
+			run->waited_ms += wait;
 			ret_progress_waiting(NULL);
 		}
 	}
@@ -173,7 +174,8 @@ take_unreferenced(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
 		return;
 	ret_run_block(run, search.nfound - search.ntids, leaf->reference_cause);
 	take_list(run, leaf, search.tids, search.ntids, skip_locked, state);
-	pfree(search.tids);
+	if (search.tids)
+		pfree(search.tids);
 }
 
 /*
@@ -249,7 +251,8 @@ search_and_take(RetRun *run, RetSearch *search)
 		ret_run_block(run, search->nfound - search->ntids,
 					  search->leaf->reference_cause);
 	take_list(run, search->leaf, search->tids, search->ntids, false, &state);
-	pfree(search->tids);
+	if (search->tids)
+		pfree(search->tids);
 	search->tids = NULL;
 	return search->nfound == search->limit;
 }
@@ -279,7 +282,9 @@ take_window_as_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 }
 
 /*
- * One window by one DELETE. Returns where the next one begins.
+ * One window by one DELETE. Returns where the next one begins: at the same
+ * place when the limit stopped it, for nothing says in which order the rows
+ * of the window went.
  */
 static ItemPointerData
 take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
@@ -301,16 +306,9 @@ take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 		return take_window_as_list(run, leaf, from, to);
 	}
 	if (batch.leaf_is_gone)
-	{
 		ItemPointerSet(&next, leaf->nblocks, 0);
-		return next;
-	}
-	if (batch.rows == (uint64) batch.limit)
-	{
-		next = batch.last;
-		ItemPointerSetOffsetNumber(&next,
-								   ItemPointerGetOffsetNumber(&next) + 1);
-	}
+	else if (batch.rows == (uint64) batch.limit)
+		next = *from;
 	pace(run, &batch, ItemPointerGetBlockNumberNoCheck(&next));
 	return next;
 }
@@ -337,18 +335,33 @@ walk_windows(RetRun *run, RetLeaf *leaf)
 	while (ItemPointerGetBlockNumberNoCheck(&at) < leaf->nblocks &&
 		   !run->end_state)
 	{
+		ItemPointerData from = at;
 		ItemPointerData to;
-		int64		start = ret_monotonic_ms();
+		int64		start = ret_monotonic_ms() - run->waited_ms;
+		int64		rows = run->due_rows;
 
 		ItemPointerSet(&to, (BlockNumber) Min((double) leaf->nblocks,
 											  ItemPointerGetBlockNumberNoCheck(&at) + size), 0);
 		/* triggers and cascades need to know the rows beforehand */
 		if (leaf->ncascades > 0 || leaf->has_row_trigger ||
 			leaf->reference_cause)
-			at = take_window_as_list(run, leaf, &at, &to);
+			at = take_window_as_list(run, leaf, &from, &to);
 		else
-			at = take_window(run, leaf, &at, &to);
-		size = adapt(size, ret_monotonic_ms() - start);
+			at = take_window(run, leaf, &from, &to);
+
+		rows = run->due_rows - rows;
+		if (ItemPointerEquals(&at, &from))
+			size = Max(size / 2, 1);
+		else
+		{
+			double		blocks = ItemPointerGetBlockNumberNoCheck(&to) -
+				ItemPointerGetBlockNumberNoCheck(&from);
+
+			size = adapt(size, ret_monotonic_ms() - run->waited_ms - start);
+			/* the limit should end no window: what it leaves is read again */
+			if (rows > 0)
+				size = Max(Min(size, 0.9 * batch_limit(run) * blocks / rows), 1);
+		}
 	}
 }
 
@@ -364,11 +377,11 @@ walk_index(RetRun *run, RetLeaf *leaf)
 	search.by_clock = true;
 	while (more && !run->end_state)
 	{
-		int64		start = ret_monotonic_ms();
+		int64		start = ret_monotonic_ms() - run->waited_ms;
 
 		search.limit = (int) Min(size, (double) batch_limit(run));
 		more = search_and_take(run, &search);
-		size = adapt(size, ret_monotonic_ms() - start);
+		size = adapt(size, ret_monotonic_ms() - run->waited_ms - start);
 	}
 }
 

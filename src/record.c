@@ -136,9 +136,7 @@ digester_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	RetDigester *digester = (RetDigester *) self;
 	bool		isnull;
-	Datum		tid = slot_getattr(slot, 1, &isnull);
 
-	digester->last = *(ItemPointer) DatumGetPointer(tid);
 	enlargeStringInfo(&digester->digests, RET_DIGEST_SIZE);
 	if (digester->skip == 2)
 	{
@@ -203,7 +201,6 @@ ret_digester_init(RetDigester *digester, const uint8 *key)
 	digester->skip = 1;
 	digester->rows = 0;
 	digester->not_due = 0;
-	ItemPointerSetInvalid(&digester->last);
 }
 
 void

@@ -16,8 +16,8 @@
 #include "utils/relcache.h"
 
 /*
- * A destination for rows (ctid, key columns...): keeps a digest of each key
- * and the last ctid. Memory: 16 bytes a row. With "skip" 2 the rows are (ctid,
+ * A destination for rows (ctid, key columns...): keeps a digest of each key.
+ * Memory: 16 bytes a row. With "skip" 2 the rows are (ctid,
  * due, key columns...), and those that are not due are counted.
  */
 typedef struct RetDigester
@@ -28,7 +28,6 @@ typedef struct RetDigester
 	int			skip;
 	uint64		rows;
 	uint64		not_due;
-	ItemPointerData last;
 } RetDigester;
 
 /*

@@ -40,6 +40,7 @@ typedef struct RetRun
 	int			timeouts;
 	int64		attempt_ms;		/* how long the last step took */
 	int64		rate_start;		/* monotonic, ms */
+	int64		waited_ms;		/* for the rate */
 
 	const char *end_state;		/* set when the run has to end early */
 	char	   *end_reason;

@@ -62,6 +62,7 @@ ret_become_owner(RetUser *saved, Oid owner, const char *zone)
 	ret_set_guc("IntervalStyle", "postgres");
 	ret_set_guc("transform_null_equals", "off");
 	ret_set_guc("enable_tidscan", "on");
+	ret_set_guc("synchronize_seqscans", "off");
 	ret_set_guc("jit", "off");
 	ret_set_guc("max_parallel_workers_per_gather", "0");
 	if (zone)

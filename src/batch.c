@@ -120,8 +120,7 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("foreign keys to table %s were changed during the run",
 							leaf->name)));
-		ret_governance_lock(false);
-		*keeps = ret_keeps_load(leaf->relid);
+		*keeps = ret_keeps_load(leaf->relid, true);
 	}
 	table_close(root, NoLock);
 	return rel;
@@ -249,6 +248,33 @@ init_record(RetRun *run, RetRecord *record, Relation rel, int32 relation_id,
 }
 
 /*
+ * Errors when a keep policy protects one of some rows.
+ */
+static void
+check_not_kept(RetRun *run, RetRows *rows, Relation rel)
+{
+	List	   *keeps = ret_keeps_load(rows->relid, true);
+	RetQuery	query;
+	RetUser		saved;
+
+	if (keeps == NIL)
+		return;
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT FROM ONLY %s AS " RET_ROW
+				  " WHERE ctid = ANY (%s)", ret_relation_name(rows->relid),
+				  ret_query_tids(&query, rows->tids, rows->ntids));
+	ret_query_add(&query, " AND %s LIMIT 1",
+				  ret_predicate_kept(&query, keeps, run->cutoff));
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	if (ret_query_run(&query, false, 0, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a keep policy protects rows of %s that refer to it",
+						ret_relation_name(rows->relid))));
+	ret_restore_user(&saved);
+}
+
+/*
  * Deletes one set of rows that cascade from others: exactly those.
  */
 static void
@@ -257,6 +283,7 @@ delete_set(RetRun *run, RetRows *rows, RetDigester *digester)
 	Relation	rel = table_open(rows->relid, RowExclusiveLock);
 	RetQuery	query;
 
+	check_not_kept(run, rows, rel);
 	ret_query_init(&query);
 	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW
 				  " WHERE ctid = ANY (%s) RETURNING " RET_ROW ".ctid",
@@ -292,7 +319,7 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps)
 	if (locked.ntids == 0)
 		return;
 	sets = ret_cascade_collect(batch->leaf->relid, rel->rd_rel->relowner,
-							   locked.tids, locked.ntids, run->cutoff);
+							   locked.tids, locked.ntids);
 	digesters = palloc(sizeof(RetDigester) * list_length(sets));
 	ids = palloc0(sizeof(int64) * list_length(sets));
 

@@ -25,7 +25,6 @@
 #include "expr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "predicate.h"
 #include "query.h"
 #include "relation.h"
 #include "sandbox.h"
@@ -311,7 +310,6 @@ typedef struct Collection
 {
 	List	   *sets;			/* RetRows */
 	HTAB	   *seen;			/* SeenKey */
-	TimestampTz at;
 } Collection;
 
 /*
@@ -387,21 +385,17 @@ collect_children(Collection *collection, RetForeignKey *key, int parent,
 				 Oid owner, const ItemPointerData *tids, int ntids)
 {
 	RetRows    *rows = list_nth(collection->sets, parent);
-	List	   *keeps;
 	RetUser		saved;
 	RetQuery	query;
 	char	   *keyset;
-	char	   *kept;
 
 	check_child(key);
-	keeps = ret_keeps_load(key->child);
 	ret_query_init(&query);
 	keyset = join_keys(&query, key, rows->relid, owner, tids, ntids);
-	kept = ret_predicate_kept(&query, keeps, collection->at);
 	ret_query_add(&query,
-				  "SELECT " RET_ROW ".tableoid, " RET_ROW ".ctid, %s FROM %s AS "
+				  "SELECT " RET_ROW ".tableoid, " RET_ROW ".ctid FROM %s AS "
 				  RET_ROW ", %s WHERE %s FOR UPDATE OF " RET_ROW,
-				  kept, ret_relation_name(key->child), keyset,
+				  ret_relation_name(key->child), keyset,
 				  join_condition(key));
 	ret_become_owner(&saved, key->child_owner, NULL);
 	ret_query_run(&query, false, 0, NULL);
@@ -413,11 +407,6 @@ collect_children(Collection *collection, RetForeignKey *key, int parent,
 		Datum		relid = ret_result_datum(i, 1, &isnull);
 		Datum		tid = ret_result_datum(i, 2, &isnull);
 
-		if (DatumGetBool(ret_result_datum(i, 3, &isnull)))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("a keep policy protects rows of %s that refer to it",
-							ret_relation_name(key->child))));
 		collect_row(collection, DatumGetObjectId(relid), key->child, parent,
 					(ItemPointer) DatumGetPointer(tid));
 	}
@@ -428,16 +417,13 @@ collect_children(Collection *collection, RetForeignKey *key, int parent,
  * Collects some rows of a leaf and all that goes with them, as RetRows by
  * leaf; the first is the leaf itself, and every other set comes after the one
  * it cascades from. All but the first are locked here; the caller has locked
- * those. "at" is the moment for keep policies of the children.
- *
- * Errors when a keep policy protects a child. Caller must be connected to SPI
- * and hold the governance lock.
+ * those, and asks about keep policies. Caller must be connected to SPI.
  */
 List *
 ret_cascade_collect(Oid leaf, Oid owner, const ItemPointerData *tids,
-					int ntids, TimestampTz at)
+					int ntids)
 {
-	Collection	collection = {NIL, NULL, at};
+	Collection	collection = {NIL, NULL};
 	HASHCTL		control = {0};
 	List	   *done = NIL;		/* how many rows of each set were followed */
 

@@ -183,17 +183,26 @@ int32
 ret_relation_register(Oid relid)
 {
 	RetQuery	query;
+	const char *reloid;
+	const char *name;
 
 	ret_query_init(&query);
+	reloid = ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid));
+	name = ret_query_text(&query, ret_relation_name(relid));
 	ret_query_add(&query,
-				  "INSERT INTO retention.relation AS r (reloid, name, identity)"
-				  " VALUES (%s, %s, %s)"
-				  " ON CONFLICT (reloid) DO UPDATE SET name = excluded.name"
-				  " RETURNING relation_id::bigint",
-				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
-				  ret_query_text(&query, ret_relation_name(relid)),
-				  ret_query_identity(&query));
-	ret_query_run(&query, false, 0, NULL);
+				  "SELECT relation_id::bigint FROM retention.relation"
+				  " WHERE reloid = %s AND name = %s", reloid, name);
+	if (ret_query_run(&query, false, 0, NULL) == 0)
+	{
+		resetStringInfo(&query.sql);
+		ret_query_add(&query,
+					  "INSERT INTO retention.relation AS r (reloid, name, identity)"
+					  " VALUES (%s, %s, %s)"
+					  " ON CONFLICT (reloid) DO UPDATE SET name = excluded.name"
+					  " RETURNING relation_id::bigint",
+					  reloid, name, ret_query_identity(&query));
+		ret_query_run(&query, false, 0, NULL);
+	}
 	return (int32) ret_result_int8(0, 1);
 }
 
@@ -255,17 +264,18 @@ lock_tag(LOCKTAG *tag, uint32 object, uint16 subobject)
 }
 
 /*
- * The lock between batches (shared) and whoever protects rows from them
- * (exclusive): a protection that is committed is obeyed by every batch that
- * begins after, and none that began before is still going on. Held to the end
- * of the transaction.
+ * The lock between the batches on a table (shared, on it and on all that it is
+ * a part of) and whoever protects its rows (exclusive, on the table that the
+ * protection is on): a protection that is committed is obeyed by every batch
+ * that begins after, and none that began before is still going on. Held to
+ * the end of the transaction.
  */
 void
-ret_governance_lock(bool exclusive)
+ret_governance_lock(Oid relid, bool exclusive)
 {
 	LOCKTAG		tag;
 
-	lock_tag(&tag, 0, 1);
+	lock_tag(&tag, relid, 1);
 	(void) LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock,
 					   false, false);
 }

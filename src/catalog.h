@@ -19,7 +19,7 @@ extern char *ret_relation_name(Oid relid);
 extern int32 ret_relation_register(Oid relid);
 extern void ret_identity_check(void);
 extern const char *ret_query_identity(RetQuery *query);
-extern void ret_governance_lock(bool exclusive);
+extern void ret_governance_lock(Oid relid, bool exclusive);
 extern bool ret_policy_lock(int32 policy_id, bool session, LOCKTAG *tag);
 extern void ret_policy_unlock(const LOCKTAG *tag);
 

@@ -213,6 +213,7 @@ plan(RetRun *run, void *arg)
 	Relation	rel = NULL;
 	List	   *renames;
 	char	   *mismatch;
+	RetUser		saved;
 	ListCell   *lc;
 
 	if (OidIsValid(run->policy->relid))
@@ -238,6 +239,12 @@ plan(RetRun *run, void *arg)
 		MemoryContextSwitchTo(run->scratch);
 	}
 	relation_close(rel, NoLock);
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	(void) ret_relation_register(run->policy->relid);
+	ret_restore_user(&saved);
+	SPI_finish();
 
 	ret_cascade_check(run->policy, run->policy->relid, false);
 	foreach(lc, ret_relation_leaves(run->policy->relid))

@@ -105,7 +105,7 @@ static Tally
 count_leaf(RetPolicy *policy, Relation leaf, TimestampTz at)
 {
 	List	   *keeps = strcmp(policy->action, "keep") == 0 ? NIL :
-		ret_keeps_load(RelationGetRelid(leaf));
+		ret_keeps_load(RelationGetRelid(leaf), false);
 	RetQuery	query;
 	Tally		tally = {0};
 

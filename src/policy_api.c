@@ -302,7 +302,7 @@ static void
 lock_out_batches(RetPolicy *policy)
 {
 	if (is_keep(policy))
-		ret_governance_lock(true);
+		ret_governance_lock(policy->relid, true);
 }
 
 /*

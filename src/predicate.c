@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog.h"
 #include "catalog/pg_type.h"
 #include "due.h"
 #include "expr.h"
@@ -24,15 +25,20 @@
  * The keep policies on a table or on what it is a part of. Unknown means
  * stop: errors when one of them no longer fits the table.
  *
- * Caller must hold a lock on the table, and the governance lock if rows are
- * going to be deleted.
+ * Caller must hold a lock on the table. If rows are going to be deleted, "lock"
+ * takes the governance lock shared.
  */
 List *
-ret_keeps_load(Oid relid)
+ret_keeps_load(Oid relid, bool lock)
 {
-	List	   *keeps = ret_policy_find_on(ret_relation_ancestors(relid),
-										   "keep");
+	List	   *relids = ret_relation_ancestors(relid);
+	List	   *keeps;
 	ListCell   *lc;
+
+	if (lock)
+		foreach(lc, relids)
+			ret_governance_lock(lfirst_oid(lc), false);
+	keeps = ret_policy_find_on(relids, "keep");
 
 	foreach(lc, keeps)
 	{

@@ -10,7 +10,7 @@
 #include "query.h"
 
 /* Keep policies (RetPolicy) that protect rows of a table. */
-extern List *ret_keeps_load(Oid relid);
+extern List *ret_keeps_load(Oid relid, bool lock);
 
 extern char *ret_predicate_clock(RetQuery *query, const RetPolicy *policy);
 extern char *ret_predicate_due_at(RetQuery *query, const RetPolicy *policy);

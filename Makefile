@@ -11,6 +11,7 @@ OBJS = \
 	src/cascade.o \
 	src/catalog.o \
 	src/clock.o \
+	src/consent.o \
 	src/cron.o \
 	src/due.o \
 	src/engine.o \
@@ -28,6 +29,7 @@ OBJS = \
 	src/record.o \
 	src/relation.o \
 	src/retention.o \
+	src/round.o \
 	src/run.o \
 	src/sandbox.o \
 	src/schedule.o \

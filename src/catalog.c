@@ -207,6 +207,23 @@ ret_relation_register(Oid relid)
 }
 
 /*
+ * The same for a caller who is neither.
+ */
+int32
+ret_register(Oid relid)
+{
+	RetUser		saved;
+	int32		relation_id;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	relation_id = ret_relation_register(relid);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return relation_id;
+}
+
+/*
  * Notices policies and relations that come from another database: from a dump
  * restored here, or through pg_upgrade. Relations whose name is another now
  * are forgotten, and every such policy waits until somebody looked at it: who

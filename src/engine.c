@@ -50,7 +50,6 @@
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(retention_run_policy);
-PG_FUNCTION_INFO_V1(retention_run_due);
 
 /* the first retry of a failed policy, and the longest wait */
 #define RETRY_MS (10 * 1000)
@@ -58,35 +57,12 @@ PG_FUNCTION_INFO_V1(retention_run_due);
 
 /* ---------- opening ---------- */
 
-static void
-set_next_run(RetPolicy *policy, TimestampTz next, int failures)
-{
-	RetUser		saved;
-	RetQuery	query;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "UPDATE retention.policy SET next_run = %s, failures = %s"
-				  " WHERE policy_id = %s",
-				  next == DT_NOEND ? ret_query_null(&query, TIMESTAMPTZOID) :
-				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(next)),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(failures)),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
-	ret_query_run(&query, false, 0, NULL);
-	ret_restore_user(&saved);
-	SPI_finish();
-	if (next != DT_NOEND)
-		ret_notify_due_at_commit(next);
-}
-
 /*
  * Ends the runs that a dead process left. Caller must hold the policy's lock.
  * Returns how many there were.
  */
-static uint64
-bury_crashed_runs(int32 policy_id)
+uint64
+ret_bury_crashed_runs(int32 policy_id)
 {
 	RetUser		saved;
 	RetQuery	query;
@@ -148,9 +124,9 @@ open_run(RetRun *run, void *arg)
 		run->policy = ret_policy_find_id(policy_id);
 		MemoryContextSwitchTo(run->scratch);
 	}
-	(void) bury_crashed_runs(policy_id);
+	(void) ret_bury_crashed_runs(policy_id);
 	run->cutoff = ret_now();
-	set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
+	ret_policy_set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
 				 run->policy->failures);
 
 	SPI_connect();
@@ -213,7 +189,6 @@ plan(RetRun *run, void *arg)
 	Relation	rel = NULL;
 	List	   *renames;
 	char	   *mismatch;
-	RetUser		saved;
 	ListCell   *lc;
 
 	if (OidIsValid(run->policy->relid))
@@ -240,12 +215,8 @@ plan(RetRun *run, void *arg)
 	}
 	relation_close(rel, NoLock);
 
-	SPI_connect();
-	ret_become_extension(&saved);
-	(void) ret_relation_register(run->policy->relid);
-	ret_restore_user(&saved);
-	SPI_finish();
-
+	/* its name may be another by now */
+	(void) ret_register(run->policy->relid);
 	ret_cascade_check(run->policy, run->policy->relid, false);
 	foreach(lc, ret_relation_leaves(run->policy->relid))
 		add_leaf(run, lfirst_oid(lc));
@@ -321,7 +292,7 @@ write_finish(RetRun *run, void *arg)
 	/* a policy that was changed during the run begins anew */
 	if (policy->version != run->policy->version && policy->every)
 		finish->next = ret_now();
-	set_next_run(policy, finish->next, finish->failures);
+	ret_policy_set_next_run(policy, finish->next, finish->failures);
 	if (finish->policy_state && ret_policy_is_active(policy) &&
 		policy->version == run->policy->version)
 		ret_policy_set_state(policy, finish->policy_state, finish->message);
@@ -462,9 +433,6 @@ context_callback(void *arg)
 				   run->policy->relation_name);
 }
 
-/*
- * Body: takes the lock of the policy for the session.
- */
 typedef struct Locking
 {
 	int32		policy_id;
@@ -472,6 +440,9 @@ typedef struct Locking
 	LOCKTAG		tag;
 } Locking;
 
+/*
+ * Body: takes the lock of the policy, for the session where we commit.
+ */
 static void
 lock_policy(RetRun *run, void *arg)
 {
@@ -482,6 +453,9 @@ lock_policy(RetRun *run, void *arg)
 						&locking->tag);
 }
 
+/*
+ * Body: releases it.
+ */
 static void
 unlock_policy(RetRun *run, void *arg)
 {
@@ -493,8 +467,8 @@ unlock_policy(RetRun *run, void *arg)
  * run history; by hand, an error comes out besides, after it was recorded.
  * Returns false when another process is running the policy.
  */
-static bool
-run_policy(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
+bool
+ret_engine_run(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ErrorContextCallback callback;
@@ -549,191 +523,14 @@ run_policy(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
 	return true;
 }
 
-/* ---------- all that is due ---------- */
-
-typedef struct Round
-{
-	TimestampTz start;
-	int32	   *policies;		/* due, the oldest deadline first */
-	int			npolicies;
-	TimestampTz next;			/* when the first of the others is due */
-} Round;
-
-/*
- * Body: lists what is due.
- */
-static void
-list_due(RetRun *run, void *arg)
-{
-	Round	   *round = arg;
-	RetUser		saved;
-	RetQuery	query;
-	bool		isnull;
-	Oid			caller = GetUserId();
-
-	round->npolicies = 0;
-	round->next = DT_NOEND;
-	if (!ret_extension_is_usable())
-		return;
-	if (!RecoveryInProgress())
-		ret_identity_check();
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT p.policy_id::bigint, r.reloid::oid::bigint, p.next_run"
-				  " FROM retention.policy p JOIN retention.relation r USING (relation_id)"
-				  " WHERE p.state = 'active' AND p.action <> 'keep'"
-				  " AND p.cron IS NULL AND p.next_run IS NOT NULL"
-				  " AND p.identity = %s AND r.identity = p.identity"
-				  " ORDER BY p.next_run, p.policy_id",
-				  ret_query_identity(&query));
-	ret_query_run(&query, false, 0, NULL);
-	round->policies = MemoryContextAlloc(run->context,
-										 sizeof(int32) * Max(SPI_processed, 1));
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		TimestampTz due = DatumGetTimestampTz(ret_result_datum(i, 3, &isnull));
-		Oid			owner = ret_relation_owner((Oid) ret_result_int8(i, 2));
-
-		if (due > round->start)
-		{
-			round->next = due;
-			break;
-		}
-		/* a policy without its table is run too, to find that out */
-		if (run->xact == RET_XACT_WORKER || ret_user_governs(caller, owner))
-			round->policies[round->npolicies++] = (int32) ret_result_int8(i, 1);
-	}
-	ret_restore_user(&saved);
-	SPI_finish();
-}
-
-/*
- * Body: ends the runs of dead processes and makes their policies due again,
- * at once if they had got anywhere, else after a pause in which somebody can
- * stop them.
- */
-static void
-recover(RetRun *run, void *arg)
-{
-	RetUser		saved;
-	RetQuery	query;
-	uint64		n;
-	int64	   *found;
-
-	if (!ret_extension_is_usable() || RecoveryInProgress())
-		return;
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT policy_id::bigint, max(rows) FROM retention.run"
-				  " WHERE state = 'running' GROUP BY policy_id");
-	n = ret_query_run(&query, false, 0, NULL);
-	found = palloc(sizeof(int64) * 2 * Max(n, 1));
-	for (uint64 i = 0; i < n; i++)
-	{
-		found[2 * i] = ret_result_int8(i, 1);
-		found[2 * i + 1] = ret_result_int8(i, 2);
-	}
-	ret_restore_user(&saved);
-	SPI_finish();
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		int32		policy_id = (int32) found[2 * i];
-		RetPolicy  *policy;
-		LOCKTAG		tag;
-
-		if (!ret_policy_lock(policy_id, false, &tag))
-			continue;
-		if (bury_crashed_runs(policy_id) == 0)
-			continue;
-		policy = ret_policy_find_id(policy_id);
-		if (policy && policy->every && ret_policy_is_active(policy))
-		{
-			int			failures = found[2 * i + 1] > 0 ? 0 : policy->failures + 1;
-
-			set_next_run(policy, failures == 0 ? ret_now() :
-						 TimestampTzPlusMilliseconds(ret_now(),
-													 ret_backoff_ms(failures, 1000, RETRY_MAX_MS)),
-						 failures);
-		}
-	}
-}
-
-static void
-init_round(RetRun *run, RetXact xact)
-{
-	memset(run, 0, sizeof(*run));
-	run->xact = xact;
-	run->context = AllocSetContextCreate(xact == RET_XACT_WORKER ?
-										 TopMemoryContext : CurrentMemoryContext,
-										 "retention round", ALLOCSET_DEFAULT_SIZES);
-	run->scratch = AllocSetContextCreate(run->context, "retention step",
-										 ALLOCSET_DEFAULT_SIZES);
-}
-
-void
-ret_engine_recover(RetXact xact)
-{
-	RetRun		run;
-
-	init_round(&run, xact);
-	ret_do(&run, recover, NULL);
-	MemoryContextDelete(run.context);
-}
-
-TimestampTz
-ret_engine_run_due(RetXact xact)
-{
-	RetRun		run;
-	Round		round;
-	Bitmapset  *tried = NULL;
-	bool		again = true;
-
-	init_round(&run, xact);
-	round.next = DT_NOEND;
-	while (again && !ret_clock_is_suspended())
-	{
-		again = false;
-		round.start = ret_now();
-		ret_do(&run, list_due, &round);
-		for (int i = 0; i < round.npolicies; i++)
-		{
-			MemoryContext old;
-
-			if (bms_is_member(round.policies[i], tried))
-				continue;
-			ret_worker_reload();
-			if (xact == RET_XACT_WORKER &&
-				(!ret_enabled || ret_worker_should_yield()))
-			{
-				MemoryContextDelete(run.context);
-				return round.start;
-			}
-			old = MemoryContextSwitchTo(run.context);
-			tried = bms_add_member(tried, round.policies[i]);
-			MemoryContextSwitchTo(old);
-			/* what is left of the list is for another worker, if there is one */
-			ret_publish_next_due(i + 1 < round.npolicies ? round.start : round.next);
-			(void) run_policy(round.policies[i], xact, false, false);
-			again = true;
-		}
-	}
-	MemoryContextDelete(run.context);
-	return round.next;
-}
-
 /* ---------- SQL ---------- */
 
 /*
  * How a procedure was called; with a non-atomic SPI connection on top where
  * it may commit.
  */
-static RetXact
-enter_call(FunctionCallInfo fcinfo, const char *name)
+RetXact
+ret_enter_call(FunctionCallInfo fcinfo, const char *name)
 {
 	bool		atomic = !(fcinfo->context &&
 						   IsA(fcinfo->context, CallContext) &&
@@ -757,7 +554,7 @@ enter_call(FunctionCallInfo fcinfo, const char *name)
 Datum
 retention_run_policy(PG_FUNCTION_ARGS)
 {
-	RetXact		xact = enter_call(fcinfo, "run_policy()");
+	RetXact		xact = ret_enter_call(fcinfo, "run_policy()");
 	bool		confirm = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 	RetPolicy  *policy;
 
@@ -778,25 +575,11 @@ retention_run_policy(PG_FUNCTION_ARGS)
 						policy->reason ? policy->reason : ""),
 				 errhint("Call retention.resume_policy('%s') first.",
 						 policy->name)));
-	if (!run_policy(policy->policy_id, xact, true, confirm))
+	if (!ret_engine_run(policy->policy_id, xact, true, confirm))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("policy \"%s\" is running already", policy->name),
 				 errhint("The view retention.progress shows how far it is.")));
-	SPI_finish();
-	PG_RETURN_VOID();
-}
-
-/*
- * CALL retention.run_due()
- */
-Datum
-retention_run_due(PG_FUNCTION_ARGS)
-{
-	RetXact		xact = enter_call(fcinfo, "run_due()");
-
-	ret_engine_recover(xact);
-	(void) ret_engine_run_due(xact);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

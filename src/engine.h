@@ -8,6 +8,7 @@
 
 #include "catalog.h"
 #include "datatype/timestamp.h"
+#include "fmgr.h"
 
 /* How the engine may end a transaction between batches. */
 typedef enum RetXact
@@ -16,6 +17,27 @@ typedef enum RetXact
 	RET_XACT_CALL,				/* CALL outside a transaction block */
 	RET_XACT_ATOMIC				/* inside somebody's transaction: not at all */
 } RetXact;
+
+/*
+ * Runs a policy, which must be active or wait for confirmation. The outcome is
+ * in the run history; by hand, an error comes out besides, after it was
+ * recorded. Not by hand, a policy that is not due any more is left alone.
+ * Returns false when another process is running the policy.
+ */
+extern bool ret_engine_run(int32 policy_id, RetXact xact, bool by_hand,
+						   bool confirmed);
+
+/*
+ * Ends the runs of a policy that a dead process left, and returns how many
+ * there were. Caller must hold the policy's lock.
+ */
+extern uint64 ret_bury_crashed_runs(int32 policy_id);
+
+/*
+ * How a procedure was called; connects to SPI, non-atomic where it may commit.
+ * Errors where nothing can be written. "name" is for messages.
+ */
+extern RetXact ret_enter_call(FunctionCallInfo fcinfo, const char *name);
 
 /*
  * Runs every policy of this database that is due, the oldest deadline first,

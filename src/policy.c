@@ -26,6 +26,7 @@
 #include "relation.h"
 #include "sandbox.h"
 #include "schedule.h"
+#include "shmem.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -519,4 +520,32 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 	policy->version = DatumGetInt32(ret_result_datum(0, 2, &isnull));
 	ret_restore_user(&saved);
 	SPI_finish();
+}
+
+/*
+ * Writes when a policy runs next (DT_NOEND: never by itself) and how often it
+ * failed in a row, and tells the launcher at commit.
+ */
+void
+ret_policy_set_next_run(const RetPolicy *policy, TimestampTz next,
+						int failures)
+{
+	RetUser		saved;
+	RetQuery	query;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "UPDATE retention.policy SET next_run = %s, failures = %s"
+				  " WHERE policy_id = %s",
+				  next == DT_NOEND ? ret_query_null(&query, TIMESTAMPTZOID) :
+				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(next)),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(failures)),
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	ret_restore_user(&saved);
+	SPI_finish();
+	if (next != DT_NOEND)
+		ret_notify_due_at_commit(next);
 }

@@ -58,6 +58,8 @@ extern void ret_policy_save(RetPolicy *policy, bool is_new);
 extern void ret_policy_log(const char *operation, int32 policy_id,
 						   Datum old_row, bool old_isnull);
 extern bool ret_policy_snapshot(int32 policy_id, Datum *row);
+extern void ret_policy_set_next_run(const RetPolicy *policy, TimestampTz next,
+									int failures);
 extern void ret_policy_set_state(RetPolicy *policy, const char *state,
 								 const char *reason);
 

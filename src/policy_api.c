@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * policy_api.c
- *		Changes of policies: add, alter, drop, pause, resume, and the consent
- *		to cascades.
+ *		Changes of policies: add, alter, drop, pause, resume.
  *
  * Every function checks the caller's right on the table, writes the policy
  * and logs the change, all in the caller's transaction. A definition is
@@ -47,8 +46,6 @@ PG_FUNCTION_INFO_V1(retention_alter_policy);
 PG_FUNCTION_INFO_V1(retention_drop_policy);
 PG_FUNCTION_INFO_V1(retention_pause_policy);
 PG_FUNCTION_INFO_V1(retention_resume_policy);
-PG_FUNCTION_INFO_V1(retention_allow_cascade);
-PG_FUNCTION_INFO_V1(retention_revoke_cascade);
 
 static bool
 is_keep(const RetPolicy *policy)
@@ -280,20 +277,6 @@ check_leaves(Relation rel)
 	}
 }
 
-static int32
-register_relation(Oid relid)
-{
-	RetUser		saved;
-	int32		relation_id;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	relation_id = ret_relation_register(relid);
-	ret_restore_user(&saved);
-	SPI_finish();
-	return relation_id;
-}
-
 /*
  * What is in force when a run looks: a keep that is added, changed or ended
  * waits for the batches that are going on.
@@ -303,31 +286,6 @@ lock_out_batches(RetPolicy *policy)
 {
 	if (is_keep(policy))
 		ret_governance_lock(policy->relid, true);
-}
-
-/*
- * Sets when the policy runs next, in a row that is already there.
- */
-static void
-reschedule(RetPolicy *policy, TimestampTz next)
-{
-	RetUser		saved;
-	RetQuery	query;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "UPDATE retention.policy SET next_run = %s, failures = 0"
-				  " WHERE policy_id = %s",
-				  policy->every == NULL ? ret_query_null(&query, TIMESTAMPTZOID) :
-				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(next)),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
-	ret_query_run(&query, false, 0, NULL);
-	ret_restore_user(&saved);
-	SPI_finish();
-	if (policy->every)
-		ret_notify_due_at_commit(next);
 }
 
 /*
@@ -435,7 +393,7 @@ retention_add_policy(PG_FUNCTION_ARGS)
 		   NIL);
 	accept_cascades(policy);
 	lock_out_batches(policy);
-	policy->relation_id = register_relation(policy->relid);
+	policy->relation_id = ret_register(policy->relid);
 	policy->anchor = ret_now();
 	policy->next_run = policy->every ?
 		ret_policy_in_window(policy, policy->anchor) : DT_NOEND;
@@ -517,7 +475,7 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	}
 	ret_policy_save(policy, false);
 	if (!PG_ARGISNULL(5) || !PG_ARGISNULL(6))
-		reschedule(policy, ret_policy_next_run(policy, ret_now()));
+		ret_policy_set_next_run(policy, ret_policy_next_run(policy, ret_now()), 0);
 	ret_policy_log("alter", policy->policy_id, old_row, !found);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -600,7 +558,9 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	policy->state = "active";
 	policy->reason = NULL;
 	ret_policy_save(policy, false);
-	reschedule(policy, ret_policy_in_window(policy, ret_now()));
+	ret_policy_set_next_run(policy, policy->every ?
+							ret_policy_in_window(policy, ret_now()) : DT_NOEND,
+							0);
 	ret_policy_log("resume", policy->policy_id, old_row, !found);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -619,68 +579,4 @@ ret_policy_follow_rename(RetPolicy *policy, Relation rel, List *renames)
 	lock_out_batches(policy);
 	ret_policy_save(policy, false);
 	ret_policy_log("rename", policy->policy_id, old_row, !found);
-}
-
-/*
- * Writes or removes the consent of a child's owner.
- */
-static void
-change_consent(Oid child, Oid parent, bool allow)
-{
-	Oid			owner = ret_relation_owner(child);
-	int32		child_id;
-	int32		parent_id;
-	RetUser		saved;
-	RetQuery	query;
-
-	if (!OidIsValid(owner) || !OidIsValid(ret_relation_owner(parent)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation does not exist")));
-	ret_check_may_govern(child);
-	child_id = register_relation(child);
-	parent_id = register_relation(parent);
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "DELETE FROM retention.consent"
-				  " WHERE child_id = %s AND parent_id = %s",
-				  ret_query_param(&query, INT4OID, Int32GetDatum(child_id)),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(parent_id)));
-	ret_query_run(&query, false, 0, NULL);
-	if (allow)
-	{
-		ret_query_init(&query);
-		ret_query_add(&query,
-					  "INSERT INTO retention.consent VALUES (%s, %s, %s, %s)",
-					  ret_query_param(&query, INT4OID, Int32GetDatum(child_id)),
-					  ret_query_param(&query, INT4OID, Int32GetDatum(parent_id)),
-					  ret_query_text(&query, GetUserNameFromId(owner, false)),
-					  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(ret_now())));
-		ret_query_run(&query, false, 0, NULL);
-	}
-	ret_restore_user(&saved);
-	SPI_finish();
-}
-
-/*
- * retention.allow_cascade(child, parent)
- */
-Datum
-retention_allow_cascade(PG_FUNCTION_ARGS)
-{
-	change_consent(PG_GETARG_OID(0), PG_GETARG_OID(1), true);
-	PG_RETURN_VOID();
-}
-
-/*
- * retention.revoke_cascade(child, parent)
- */
-Datum
-retention_revoke_cascade(PG_FUNCTION_ARGS)
-{
-	change_consent(PG_GETARG_OID(0), PG_GETARG_OID(1), false);
-	PG_RETURN_VOID();
 }

@@ -369,6 +369,7 @@ ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 void
 ret_batch_account(RetRun *run, uint64 rows)
 {
+	static SPIPlanPtr plan = NULL;
 	RetUser		saved;
 	RetQuery	query;
 
@@ -379,7 +380,7 @@ ret_batch_account(RetRun *run, uint64 rows)
 				  " batches = batches + 1 WHERE run_id = %s AND state = 'running'",
 				  ret_query_param(&query, INT8OID, Int64GetDatum((int64) rows)),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(run->run_id)));
-	if (ret_query_run(&query, false, 0, NULL) != 1)
+	if (ret_query_run_kept(&query, &plan) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("run %lld was ended by somebody else",

@@ -120,7 +120,7 @@ read_policy(uint64 row)
  * memory context.
  */
 static List *
-load_policies(RetQuery *query)
+load_policies(RetQuery *query, SPIPlanPtr *plan)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext spi;
@@ -130,7 +130,7 @@ load_policies(RetQuery *query)
 	SPI_connect();
 	spi = CurrentMemoryContext;
 	ret_become_extension(&saved);
-	ret_query_run(query, false, 0, NULL);
+	ret_query_run_kept(query, plan);
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		policies = lappend(policies, read_policy(i));
@@ -146,13 +146,14 @@ load_policies(RetQuery *query)
 RetPolicy *
 ret_policy_find(const char *name, bool missing_ok)
 {
+	static SPIPlanPtr plan = NULL;
 	RetQuery	query;
 	List	   *found;
 
 	ret_query_init(&query);
 	ret_query_add(&query, POLICY_QUERY "WHERE p.name = %s",
 				  ret_query_text(&query, name));
-	found = load_policies(&query);
+	found = load_policies(&query, &plan);
 	if (found == NIL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -167,6 +168,7 @@ ret_policy_find(const char *name, bool missing_ok)
 RetPolicy *
 ret_policy_find_id(int32 policy_id)
 {
+	static SPIPlanPtr plan = NULL;
 	RetQuery	query;
 	List	   *found;
 
@@ -174,7 +176,7 @@ ret_policy_find_id(int32 policy_id)
 	ret_query_add(&query, POLICY_QUERY "WHERE p.policy_id = %s",
 				  ret_query_param(&query, INT4OID,
 								  Int32GetDatum(policy_id)));
-	found = load_policies(&query);
+	found = load_policies(&query, &plan);
 	return found == NIL ? NULL : linitial(found);
 }
 
@@ -184,6 +186,7 @@ ret_policy_find_id(int32 policy_id)
 List *
 ret_policy_find_on(List *relids, const char *action)
 {
+	static SPIPlanPtr plan = NULL;
 	RetQuery	query;
 	Datum	   *oids = palloc(sizeof(Datum) * list_length(relids));
 
@@ -199,7 +202,7 @@ ret_policy_find_on(List *relids, const char *action)
 																  list_length(relids), REGCLASSOID,
 																  sizeof(Oid), true, TYPALIGN_INT))),
 				  ret_query_text(&query, action));
-	return load_policies(&query);
+	return load_policies(&query, &plan);
 }
 
 bool

@@ -3,8 +3,10 @@
  * query.c
  *		SQL with parameters, built step by step and run by SPI.
  *
- * Values travel as parameters only, never as text. Nothing is prepared: a
- * plan that was made as one user must not run as another.
+ * Values travel as parameters only, never as text. Statements on user tables
+ * are never prepared: a plan that was made as one user must not run as
+ * another. Some of those on our own tables are, which run as the extension
+ * each time and in every batch.
  *
  * Everything here allocates in the current memory context; the results of a
  * query live until SPI_finish().
@@ -108,6 +110,21 @@ ret_query_tids(RetQuery *query, const ItemPointerData *tids, int ntids)
 	return ret_query_param(query, TIDARRAYOID, ret_tid_array(tids, ntids));
 }
 
+static ParamListInfo
+make_params(RetQuery *query)
+{
+	ParamListInfo params = makeParamList(query->nparams);
+
+	for (int i = 0; i < query->nparams; i++)
+	{
+		params->params[i].value = query->values[i];
+		params->params[i].isnull = query->nulls[i];
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = query->types[i];
+	}
+	return params;
+}
+
 /*
  * Runs the query and returns how many rows it processed. With a destination
  * the rows go there, else to SPI_tuptable. A limit of 0 means none; for a
@@ -120,17 +137,9 @@ ret_query_run(RetQuery *query, bool read_only, uint64 limit,
 			  DestReceiver *dest)
 {
 	SPIExecuteOptions options = {0};
-	ParamListInfo params = makeParamList(query->nparams);
 	int			code;
 
-	for (int i = 0; i < query->nparams; i++)
-	{
-		params->params[i].value = query->values[i];
-		params->params[i].isnull = query->nulls[i];
-		params->params[i].pflags = PARAM_FLAG_CONST;
-		params->params[i].ptype = query->types[i];
-	}
-	options.params = params;
+	options.params = make_params(query);
 	options.read_only = read_only;
 	options.tcount = limit;
 	options.dest = dest;
@@ -138,6 +147,34 @@ ret_query_run(RetQuery *query, bool read_only, uint64 limit,
 	code = SPI_execute_extended(query->sql.data, &options);
 	if (code < 0)
 		elog(ERROR, "SPI_execute_extended failed: %s: %s",
+			 SPI_result_code_string(code), query->sql.data);
+	return SPI_processed;
+}
+
+/*
+ * Runs a query whose text is the same each time, and keeps its plan. Caller
+ * must be the extension: nobody else runs it.
+ */
+uint64
+ret_query_run_kept(RetQuery *query, SPIPlanPtr *plan)
+{
+	SPIExecuteOptions options = {0};
+	int			code;
+
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	prepared = SPI_prepare_cursor(query->sql.data,
+												  query->nparams, query->types,
+												  CURSOR_OPT_GENERIC_PLAN);
+
+		if (prepared == NULL || SPI_keepplan(prepared) != 0)
+			elog(ERROR, "could not prepare: %s", query->sql.data);
+		*plan = prepared;
+	}
+	options.params = make_params(query);
+	code = SPI_execute_plan_extended(*plan, &options);
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan_extended failed: %s: %s",
 			 SPI_result_code_string(code), query->sql.data);
 	return SPI_processed;
 }

@@ -6,6 +6,7 @@
 #ifndef RET_QUERY_H
 #define RET_QUERY_H
 
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
@@ -32,6 +33,7 @@ extern const char *ret_query_tids(RetQuery *query,
 								  const ItemPointerData *tids, int ntids);
 extern uint64 ret_query_run(RetQuery *query, bool read_only, uint64 limit,
 							DestReceiver *dest);
+extern uint64 ret_query_run_kept(RetQuery *query, SPIPlanPtr *plan);
 
 /* Columns of the row-th result of the last query; 1 is the first column. */
 extern char *ret_result_text(uint64 row, int column);

@@ -219,6 +219,7 @@ ret_tid_receiver_init(RetTidReceiver *receiver)
 int64
 ret_record_write(const RetRecord *record, const RetDigester *digester)
 {
+	static SPIPlanPtr plan = NULL;
 	RetUser		saved;
 	RetQuery	query;
 	bytea	   *digests;
@@ -257,7 +258,7 @@ ret_record_write(const RetRecord *record, const RetDigester *digester)
 				  ret_query_param(&query, INT8OID, Int64GetDatum(record->parent_id)),
 				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(record->key_columns)),
 				  ret_query_param(&query, BYTEAOID, PointerGetDatum(digests)));
-	ret_query_run(&query, false, 0, NULL);
+	ret_query_run_kept(&query, &plan);
 	deletion_id = ret_result_int8(0, 1);
 	ret_restore_user(&saved);
 	SPI_finish();

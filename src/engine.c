@@ -506,8 +506,8 @@ ret_engine_run(int32 policy_id, RetXact xact, bool by_hand, bool confirmed)
 	if (xact != RET_XACT_ATOMIC)
 		ret_do(&run, unlock_policy, &locking);
 
-	if (error && (by_hand || (ret_error_is_cancel(error) &&
-							  !ret_error_is_timeout(&run, error))))
+	if (error && (by_hand || (xact != RET_XACT_WORKER &&
+							  ret_error_is_cancel(error))))
 		ReThrowError(error);
 	if (error)
 	{

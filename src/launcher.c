@@ -372,23 +372,33 @@ start_workers(List *databases, TimestampTz now)
 	while (left-- > 0)
 	{
 		Oid			database = choose_database(now, false);
+		bool		is_extra = false;
 
 		if (!OidIsValid(database))
+		{
 			database = choose_database(now, true);
+			is_extra = OidIsValid(database);
+		}
 		if (!OidIsValid(database))
 		{
 			database = choose_unlisted(databases);
 			left = 0;
 		}
 		if (!OidIsValid(database))
-			break;
-
-		started = start_worker(database, now);
-		if (!started)
 		{
-			note_slots(true, now);
+			/* nobody waits for a slot */
+			started = true;
+			break;
+		}
+
+		if (!start_worker(database, now))
+		{
+			/* a database that has a worker is served, if slowly */
+			if (!is_extra)
+				note_slots(true, now);
 			return;
 		}
+		started = true;
 	}
 	if (started)
 		note_slots(false, now);

@@ -160,13 +160,14 @@ ret_error_is_transient(const ErrorData *error)
 }
 
 /*
- * Whether somebody wants the process to stop what it does.
+ * Whether somebody wants the process to stop what it does: the server says so,
+ * for a trigger can raise the same error code.
  */
 bool
 ret_error_is_cancel(const ErrorData *error)
 {
-	return ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
-		ERRCODE_OPERATOR_INTERVENTION;
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		error->funcname && strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /*
@@ -176,7 +177,7 @@ ret_error_is_cancel(const ErrorData *error)
 bool
 ret_error_is_timeout(const RetRun *run, const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-		run->xact == RET_XACT_WORKER && ret_batch_timeout > 0 &&
+	return ret_error_is_cancel(error) && run->xact == RET_XACT_WORKER &&
+		ret_batch_timeout > 0 &&
 		run->attempt_ms >= ret_batch_timeout;
 }

@@ -89,7 +89,7 @@ may_go_on(RetRun *run)
 
 /*
  * Steps 1 to 4. Returns the leaf, locked, and the keep policies on it; NULL
- * when the leaf is gone or the run has to end.
+ * when the leaf is gone from the table or the run has to end.
  */
 Relation
 ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
@@ -103,7 +103,11 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 		return NULL;
 	ret_batch_lock_timeout();
 
-	root = table_open(run->policy->relid, AccessShareLock);
+	root = try_table_open(run->policy->relid, AccessShareLock);
+	if (root == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s was dropped", run->policy->relation_name)));
 	mismatch = ret_policy_mismatch(run->policy, root, &renames);
 	if (mismatch || renames)
 		ereport(ERROR,
@@ -112,6 +116,14 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 						run->policy->relation_name,
 						mismatch ? mismatch : "a column was renamed")));
 	rel = try_table_open(leaf->relid, lockmode);
+	if (rel != NULL &&
+		!list_member_oid(ret_relation_ancestors(leaf->relid),
+						 run->policy->relid))
+	{
+		/* detached during the run */
+		table_close(rel, lockmode);
+		rel = NULL;
+	}
 	if (rel != NULL)
 	{
 		ret_relation_check(rel, root->rd_rel->relowner);

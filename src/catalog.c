@@ -37,6 +37,7 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(retention_sees);
+PG_FUNCTION_INFO_V1(retention_identity);
 PG_FUNCTION_INFO_V1(retention_qualified_name);
 PG_FUNCTION_INFO_V1(retention_append_only);
 
@@ -261,14 +262,28 @@ ret_identity_check(void)
 	SPI_finish();
 }
 
+static char *
+identity(void)
+{
+	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+}
+
 /*
  * Adds a parameter that says which database this is.
  */
 const char *
 ret_query_identity(RetQuery *query)
 {
-	return ret_query_text(query, psprintf(UINT64_FORMAT "/%u",
-										  GetSystemIdentifier(), MyDatabaseId));
+	return ret_query_text(query, identity());
+}
+
+/*
+ * retention._identity()
+ */
+Datum
+retention_identity(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(identity()));
 }
 
 static void

@@ -276,10 +276,15 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 }
 
 /*
- * The name of a type, qualified whatever the search_path, without modifier.
+ * The name of a type without modifier, which means the same under every
+ * search_path that does not put anything before pg_catalog.
  */
 char *
 ret_expr_type_name(Oid type)
 {
-	return format_type_be_qualified(type);
+	char	   *name = format_type_be_qualified(type);
+	const char *catalog = "pg_catalog.";
+
+	return strncmp(name, catalog, strlen(catalog)) == 0 ?
+		name + strlen(catalog) : name;
 }

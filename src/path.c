@@ -152,6 +152,29 @@ check_error(RetRun *run, RetBatch *batch, ErrorData *error)
 	batch->leaf->is_probed = true;
 }
 
+/*
+ * Counts those rows of a list that a DELETE without an error left, though they
+ * are due as before.
+ */
+static void
+count_refused(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
+			  int ntids, bool skip_locked)
+{
+	RetSearch	search = {0};
+
+	if (run->end_state)
+		return;
+	search.leaf = leaf;
+	search.among = tids;
+	search.namong = ntids;
+	ret_do(run, ret_batch_search, &search);
+	ret_run_block(run, search.nfound, skip_locked ?
+				  "the row is locked by another session" :
+				  "a trigger refused to delete the row");
+	if (search.tids)
+		pfree(search.tids);
+}
+
 static void take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
 					  int ntids, bool skip_locked, ListState *state);
 
@@ -200,10 +223,9 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 		{
 			if (batch.rows > 0)
 				state->refusals = 0;
-			if (!run->end_state && (skip_locked || leaf->has_row_trigger))
-				ret_run_block(run, ntids - batch.rows, skip_locked ?
-							  "the row is locked by another session" :
-							  "a trigger refused to delete the row");
+			if (batch.rows < (uint64) ntids &&
+				(skip_locked || leaf->has_row_trigger))
+				count_refused(run, leaf, tids, ntids, skip_locked);
 			pace(run, &batch, ItemPointerGetBlockNumberNoCheck(tids));
 			return;
 		}

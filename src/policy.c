@@ -27,6 +27,7 @@
 #include "sandbox.h"
 #include "schedule.h"
 #include "shmem.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -293,7 +294,11 @@ retention_mismatch(PG_FUNCTION_ARGS)
 
 	if (policy == NULL || !ret_may_read(policy->relid))
 		PG_RETURN_NULL();
-	rel = try_relation_open(policy->relid, AccessShareLock);
+	/* who looks at retention.health does not wait for somebody's DDL */
+	if (OidIsValid(policy->relid) &&
+		!ConditionalLockRelationOid(policy->relid, AccessShareLock))
+		PG_RETURN_NULL();
+	rel = try_relation_open(policy->relid, NoLock);
 	if (rel == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text("the table was dropped"));
 	mismatch = ret_policy_mismatch(policy, rel, &renames);

@@ -143,3 +143,8 @@ CREATE FUNCTION retention._mismatch(policy text) RETURNS text
 	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'retention_mismatch';
 COMMENT ON FUNCTION retention._mismatch(text) IS
 	'why a policy does not fit its table any more; null when it does';
+
+CREATE FUNCTION retention._identity() RETURNS text
+	LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'retention_identity';
+COMMENT ON FUNCTION retention._identity() IS
+	'which database this is; policies that were written in another are paused';

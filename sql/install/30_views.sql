@@ -1,9 +1,24 @@
 -- What a user looks at. A role sees what concerns the tables it owns; an
 -- auditor, an admin and a superuser see all.
 
+-- A policy that came with a restored dump is paused, also before anything
+-- has noticed it.
+CREATE FUNCTION retention._policy_state(policy retention.policy,
+		OUT state text, OUT reason text)
+	LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT CASE WHEN foreign_born THEN 'paused' ELSE $1.state END,
+		CASE WHEN foreign_born THEN 'restored from another database; check it, then call resume_policy'
+			ELSE $1.reason END
+	FROM (SELECT $1.action <> 'keep'
+		AND $1.identity <> retention._identity()) AS f(foreign_born);
+END;
+COMMENT ON FUNCTION retention._policy_state(retention.policy) IS
+	'state and reason of a policy as they hold in this database';
+
 CREATE VIEW retention.policies WITH (security_barrier) AS
 SELECT p.name AS policy,
-	r.reloid AS relation,
+	c.oid::regclass AS relation,
 	p.action,
 	p.after,
 	p.clock,
@@ -13,10 +28,10 @@ SELECT p.name AS policy,
 	p.run_window,
 	p.rate,
 	p.max_fraction,
-	p.state,
-	p.reason,
+	s.state,
+	s.reason,
 	p.version,
-	CASE WHEN p.state = 'active' THEN p.next_run END AS next_run,
+	CASE WHEN s.state = 'active' THEN p.next_run END AS next_run,
 	p.owner,
 	p.cron,
 	p.cron_job,
@@ -24,21 +39,24 @@ SELECT p.name AS policy,
 	p.cascades
 FROM retention.policy p
 	JOIN retention.relation r USING (relation_id)
-WHERE retention._sees(r.reloid);
+	LEFT JOIN pg_class c ON c.oid = r.reloid
+	CROSS JOIN LATERAL retention._policy_state(p) s
+WHERE retention._sees(c.oid);
 COMMENT ON VIEW retention.policies IS 'the policies';
 
 CREATE VIEW retention.policy_history WITH (security_barrier) AS
 SELECT c.policy, c.version, c.operation, c.changed_at, c.changed_by, c.old, c.new
 FROM retention.policy_change c
 	JOIN retention.relation r USING (relation_id)
-WHERE retention._sees(r.reloid);
+	LEFT JOIN pg_class t ON t.oid = r.reloid
+WHERE retention._sees(t.oid);
 COMMENT ON VIEW retention.policy_history IS
 	'every change of a policy: who, when, old and new values';
 
 CREATE VIEW retention.runs WITH (security_barrier) AS
 SELECT u.run_id,
 	u.policy,
-	r.reloid AS relation,
+	c.oid::regclass AS relation,
 	u.action,
 	u.state,
 	u.started_at,
@@ -56,7 +74,8 @@ SELECT u.run_id,
 	r.name AS relation_name
 FROM retention.run u
 	JOIN retention.relation r USING (relation_id)
-WHERE retention._sees(r.reloid);
+	LEFT JOIN pg_class c ON c.oid = r.reloid
+WHERE retention._sees(c.oid);
 COMMENT ON VIEW retention.runs IS
 	'every run of every policy, also those that found nothing; cutoff is the moment that was "now" for the run';
 
@@ -64,7 +83,7 @@ CREATE VIEW retention.deletions WITH (security_barrier) AS
 SELECT d.deletion_id,
 	d.run_id,
 	d.policy,
-	r.reloid AS relation,
+	c.oid::regclass AS relation,
 	d.action,
 	d.rows,
 	d.cutoff,
@@ -81,7 +100,8 @@ SELECT d.deletion_id,
 	d.digests
 FROM retention.deletion d
 	JOIN retention.relation r USING (relation_id)
-WHERE retention._sees(r.reloid);
+	LEFT JOIN pg_class c ON c.oid = r.reloid
+WHERE retention._sees(c.oid);
 COMMENT ON VIEW retention.deletions IS
 	'the deletion records: what one batch took from one table, with a keyed digest of each key';
 
@@ -125,13 +145,16 @@ COMMENT ON VIEW retention.progress IS
 -- One row per finding; none = all is well.
 CREATE VIEW retention.health WITH (security_barrier) AS
 WITH policies AS (
-	SELECT p.*, r.reloid, r.name AS relation_name
+	SELECT p.policy_id, p.name, p.action, s.state, s.reason, p.every, p.cron,
+		p.next_run
 	FROM retention.policy p
 		JOIN retention.relation r USING (relation_id)
-	WHERE retention._sees(r.reloid)
+		LEFT JOIN pg_class c ON c.oid = r.reloid
+		CROSS JOIN LATERAL retention._policy_state(p) s
+	WHERE retention._sees(c.oid)
 ),
 last_runs AS (
-	SELECT p.name, u.*
+	SELECT p.name, p.state, u.*
 	FROM policies p
 		CROSS JOIN LATERAL (
 			SELECT u.state AS run_state, u.error, u.blocked,
@@ -173,6 +196,7 @@ SELECT 'warning', name, format('the last run %s: %s',
 	'the policy is tried again by itself; if it fails again, mend the cause'
 FROM last_runs
 WHERE run_state IN ('failed', 'crashed')
+	AND state = 'active'
 UNION ALL
 SELECT 'warning', name, format('%s rows that are due could not be deleted: %s',
 		blocked, blocked_cause),

@@ -27,6 +27,8 @@ GRANT EXECUTE ON FUNCTION
 	retention.find_deletion(regclass, text[]),
 	-- called by the views and by find_deletion, as the user
 	retention._now(),
+	retention._identity(),
+	retention._policy_state(retention.policy),
 	retention._mismatch(text),
 	retention._sees(regclass),
 	retention._has_digest(bytea, bytea),

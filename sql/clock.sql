@@ -163,6 +163,21 @@ UNION ALL SELECT tableoid::regclass, id FROM locals
 UNION ALL SELECT tableoid::regclass, id FROM days
 ORDER BY 1, 2;
 
+-- The ends of the calendar are dates like others.
+TRUNCATE moments, locals, days;
+INSERT INTO moments VALUES (1, '294276-12-31 23:59:59+00'), (2, '4714-11-24 00:00:00+00 BC'), (3, '9999-12-31 00:00+00');
+INSERT INTO locals VALUES (1, '294276-12-31 23:59:59'), (2, '4714-11-24 00:00:00 BC'), (3, '9999-12-31 00:00');
+INSERT INTO days VALUES (1, '5874897-12-31'), (2, '4714-11-24 BC'), (3, '9999-12-31');
+SELECT retention.alter_policy(p, after => '1000 years 1 day 1 hour', zone => 'Asia/Tokyo')
+FROM unnest('{moments_delete, locals_delete, days_delete}'::text[]) p;
+CALL retention.run_policy('moments_delete');
+CALL retention.run_policy('locals_delete');
+CALL retention.run_policy('days_delete');
+SELECT tableoid::regclass AS "table", id FROM moments
+UNION ALL SELECT tableoid::regclass, id FROM locals
+UNION ALL SELECT tableoid::regclass, id FROM days
+ORDER BY 1, 2;
+
 -- A clock may be an expression over the row, with its own data in it.
 SET retention.test_now = '2026-03-01 12:00:00+00';
 CREATE TABLE accounts (id integer PRIMARY KEY, created_at timestamptz, plan_days integer,

@@ -57,7 +57,6 @@ SELECT retention.add_policy('t', 'delete', '1 day', 'max(at)');
 SELECT retention.add_policy('t', 'delete', '1 day', 'lag(at) OVER ()');
 SELECT retention.add_policy('t', 'delete', '1 day', 'generate_series(at, at, ''1 day'')');
 SELECT retention.add_policy('t', 'delete', '1 day', 'other.at');
-SELECT retention.add_policy('t', 'delete', '1 day', 'nothing.t.at');
 SELECT retention.add_policy('t', 'delete', '1 day', 't.at + (tableoid::int || '' days'')::interval');
 SELECT retention.add_policy('t', 'delete', '1 day', '$1');
 SELECT retention.add_policy('t', 'delete', '1 day', 'NULL');

@@ -34,6 +34,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN regexp_replace(sqlerrm, '^(.{60}).*$', '\1...');
 END $$;
 RESET client_min_messages;
+\pset format unaligned
 
 SELECT expr, try('filter', expr) FROM unnest(ARRAY[
 	'true) OR (true',
@@ -133,11 +134,13 @@ SELECT policy, rows, reason, application FROM retention.deletions WHERE policy L
 SELECT retention.pause_policy('x''); DELETE FROM injection.victim; --', 'y''); DELETE FROM injection.victim; --');
 CALL retention.run_policy('x''); DELETE FROM injection.victim; --');
 SELECT retention.resume_policy('x''); DELETE FROM injection.victim; --');
+\set SHOW_CONTEXT never
 SELECT count(*) FROM retention.explain_row('t', '2'' OR true --');
 SELECT count(*) FROM retention.explain_row('t', '1) OR (true');
 SELECT retention.drop_policy('x''); DELETE FROM injection.victim; --');
 SELECT * FROM victim;
 
 RESET ROLE;
+SET client_min_messages = warning;
 DROP SCHEMA injection CASCADE;
 DROP ROLE regress_retention_injector;

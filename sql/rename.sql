@@ -25,30 +25,30 @@ END $$;
 CALL refill();
 
 -- A clock that is a column follows its name.
-SELECT retention.add_policy('t', 'delete', '30 days', 'at');
+SELECT retention.add_policy('t', 'delete', '30 days', 'at', name => 'rename_t');
 ALTER TABLE t RENAME COLUMN at TO "Made At";
-SELECT due FROM retention.preview('t_delete', '2026-03-01 12:00+00');
+SELECT due FROM retention.preview('rename_t', '2026-03-01 12:00+00');
 SELECT verdict FROM retention.explain_row('t', '1');
-SELECT * FROM state('t_delete');
-CALL retention.run_policy('t_delete');
-SELECT * FROM state('t_delete');
+SELECT * FROM state('rename_t');
+CALL retention.run_policy('rename_t');
+SELECT * FROM state('rename_t');
 SELECT count(*) FROM t;
 SELECT version, operation, old ->> 'clock' AS old, new ->> 'clock' AS new
-FROM retention.policy_history WHERE policy = 't_delete' ORDER BY version;
+FROM retention.policy_history WHERE policy = 'rename_t' ORDER BY version;
 
 -- Expressions too, and filters, and sub-selects in them, whose own columns of
 -- the same name are left alone.
 CALL refill();
-SELECT retention.alter_policy('t_delete', clock => '"Made At" + n * interval ''1 second''',
+SELECT retention.alter_policy('rename_t', clock => '"Made At" + n * interval ''1 second''',
 	filter => 'status = ''done'' AND EXISTS (SELECT FROM other o WHERE o.id = t.id AND note = ''x'')');
 ALTER TABLE t RENAME COLUMN "Made At" TO made;
 ALTER TABLE t RENAME COLUMN status TO note;
 ALTER TABLE t RENAME COLUMN id TO n2;
 ALTER TABLE t RENAME COLUMN n TO id;
-SELECT due FROM retention.preview('t_delete', '2026-03-01 12:00+00');
-CALL retention.run_policy('t_delete');
+SELECT due FROM retention.preview('rename_t', '2026-03-01 12:00+00');
+CALL retention.run_policy('rename_t');
 SELECT n2 FROM t ORDER BY n2;
-SELECT * FROM state('t_delete') \gx
+SELECT * FROM state('rename_t') \gx
 
 -- Names that change places: the columns are followed, not the names.
 CREATE TABLE swap (id integer PRIMARY KEY, made date, paid date);
@@ -76,25 +76,25 @@ SELECT clock, filter FROM state('swap2_delete');
 CALL refill();
 ALTER TABLE other RENAME TO others;
 \set VERBOSITY sqlstate
-CALL retention.run_policy('t_delete');
+CALL retention.run_policy('rename_t');
 \set VERBOSITY default
-SELECT state, reason FROM state('t_delete');
+SELECT state, reason FROM state('rename_t');
 ALTER TABLE others RENAME TO other;
-SELECT retention.resume_policy('t_delete');
-CALL retention.run_policy('t_delete');
-SELECT state FROM state('t_delete');
+SELECT retention.resume_policy('rename_t');
+CALL retention.run_policy('rename_t');
+SELECT state FROM state('rename_t');
 
 -- The table itself may be renamed and moved.
-SELECT retention.alter_policy('t_delete', filter => '');
+SELECT retention.alter_policy('rename_t', filter => '');
 CALL refill();
 ALTER TABLE t RENAME TO "T'able";
 CREATE SCHEMA rename2;
 GRANT ALL ON SCHEMA rename2 TO regress_retention_rename;
 ALTER TABLE "T'able" SET SCHEMA rename2;
-SELECT relation FROM retention.policies WHERE policy = 't_delete';
-CALL retention.run_policy('t_delete');
+SELECT relation FROM retention.policies WHERE policy = 'rename_t';
+CALL retention.run_policy('rename_t');
 SELECT count(*) FROM rename2."T'able";
-SELECT leaf FROM retention.deletions WHERE policy = 't_delete' ORDER BY deletion_id DESC LIMIT 1;
+SELECT leaf FROM retention.deletions WHERE policy = 'rename_t' ORDER BY deletion_id DESC LIMIT 1;
 ALTER TABLE rename2."T'able" SET SCHEMA rename;
 ALTER TABLE "T'able" RENAME TO t;
 -- another table that takes the old name is not governed
@@ -104,63 +104,63 @@ CREATE TABLE rename2.t (LIKE t INCLUDING ALL);
 ALTER TABLE t ALTER COLUMN unused TYPE integer USING 1;
 ALTER TABLE t DROP COLUMN unused, ADD COLUMN more text;
 CALL refill();
-CALL retention.run_policy('t_delete');
+CALL retention.run_policy('rename_t');
 SELECT count(*) FROM t;
 
 -- Another type: what the clock meant is not known any more.
 CALL refill();
 ALTER TABLE t ALTER COLUMN made TYPE timestamp;
-SELECT * FROM retention.preview('t_delete', '2026-03-01 12:00+00');
+SELECT * FROM retention.preview('rename_t', '2026-03-01 12:00+00');
 SELECT * FROM retention.explain_row('t', '1');
-CALL retention.run_policy('t_delete');
-SELECT state, reason FROM state('t_delete');
-CALL retention.run_policy('t_delete');
+CALL retention.run_policy('rename_t');
+SELECT state, reason FROM state('rename_t');
+CALL retention.run_policy('rename_t');
 SELECT count(*) FROM t;
-SELECT retention.resume_policy('t_delete');
-CALL retention.run_policy('t_delete');
+SELECT retention.resume_policy('rename_t');
+CALL retention.run_policy('rename_t');
 SELECT count(*) FROM t;
 -- a modifier is no other type
 ALTER TABLE t ALTER COLUMN made TYPE timestamp(3);
-CALL retention.run_policy('t_delete');
-SELECT state FROM state('t_delete');
+CALL retention.run_policy('rename_t');
+SELECT state FROM state('rename_t');
 -- to a type that is no clock at all
 ALTER TABLE t ALTER COLUMN made TYPE text;
-CALL retention.run_policy('t_delete');
-SELECT retention.resume_policy('t_delete');
-SELECT retention.alter_policy('t_delete', clock => 'made::timestamptz');
-SELECT retention.alter_policy('t_delete', clock => 'made::date');
-SELECT state FROM state('t_delete');
-SELECT retention.resume_policy('t_delete');
+CALL retention.run_policy('rename_t');
+SELECT retention.resume_policy('rename_t');
+SELECT retention.alter_policy('rename_t', clock => 'made::timestamptz');
+SELECT retention.alter_policy('rename_t', clock => 'made::date');
+SELECT state FROM state('rename_t');
+SELECT retention.resume_policy('rename_t');
 
 -- A column is dropped, and one of the same name added: not the same column.
 ALTER TABLE t DROP COLUMN made;
 ALTER TABLE t ADD COLUMN made timestamptz DEFAULT '2020-01-01';
 INSERT INTO t (n2) VALUES (1), (2);
-CALL retention.run_policy('t_delete');
-SELECT state, reason FROM state('t_delete');
-SELECT retention.alter_policy('t_delete', clock => 'made');
-SELECT retention.resume_policy('t_delete');
-CALL retention.run_policy('t_delete');
+CALL retention.run_policy('rename_t');
+SELECT state, reason FROM state('rename_t');
+SELECT retention.alter_policy('rename_t', clock => 'made');
+SELECT retention.resume_policy('rename_t');
+CALL retention.run_policy('rename_t');
 
 -- Another owner did not ask for this.
-SELECT retention.pause_policy('t_delete', 'x');
-SELECT retention.resume_policy('t_delete');
+SELECT retention.pause_policy('rename_t', 'x');
+SELECT retention.resume_policy('rename_t');
 INSERT INTO t (n2) VALUES (1), (2);
 ALTER TABLE t OWNER TO regress_retention_rename;
 \set VERBOSITY sqlstate
-CALL retention.run_policy('t_delete');
+CALL retention.run_policy('rename_t');
 \set VERBOSITY default
-SELECT state, reason LIKE '%now belongs to "regress_retention_rename"' AS says_why FROM state('t_delete');
+SELECT state, reason LIKE '%now belongs to "regress_retention_rename"' AS says_why FROM state('rename_t');
 SELECT count(*) FROM t;
 SET ROLE regress_retention_rename;
-SELECT retention.resume_policy('t_delete');
-CALL retention.run_policy('t_delete');
+SELECT retention.resume_policy('rename_t');
+CALL retention.run_policy('rename_t');
 SELECT count(*) FROM t;
 RESET ROLE;
 ALTER ROLE regress_retention_rename RENAME TO regress_retention_rename2;
 INSERT INTO t (n2) VALUES (9);
-CALL retention.run_policy('t_delete');
-SELECT state FROM state('t_delete');
+CALL retention.run_policy('rename_t');
+SELECT state FROM state('rename_t');
 ALTER ROLE regress_retention_rename2 RENAME TO regress_retention_rename;
 
 -- It becomes what cannot be governed.

@@ -27,6 +27,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "batch.h"
 #include "cascade.h"
@@ -60,8 +61,10 @@ ret_batch_lock_timeout(void)
 	int			lock_timeout = Max(Min(DeadlockTimeout / 2, 500), 1);
 
 	(void) NewGUCNestLevel();
+	/* by them we see what triggers delete */
+	ret_set_guc("track_counts", "on");
 	ret_set_guc("lock_timeout", psprintf("%d", lock_timeout));
-	ret_set_guc("deadlock_timeout", psprintf("%d", Min(lock_timeout, 10)));
+	ret_set_guc("deadlock_timeout", "1");
 }
 
 /*
@@ -150,16 +153,43 @@ add_key(RetQuery *query, Relation rel)
 		ret_query_add(query, ", " RET_ROW ".%s", quote_identifier(lfirst(lc)));
 }
 
+/* Deleted rows of a table. */
+typedef struct RetCount
+{
+	Oid			relid;
+	int64		rows;
+} RetCount;
+
+static List *
+add_count(List *counts, Oid relid, int64 rows)
+{
+	RetCount   *count;
+	ListCell   *lc;
+
+	foreach(lc, counts)
+	{
+		count = lfirst(lc);
+		if (count->relid == relid)
+		{
+			count->rows += rows;
+			return counts;
+		}
+	}
+	count = palloc(sizeof(RetCount));
+	count->relid = relid;
+	count->rows = rows;
+	return lappend(counts, count);
+}
+
 /*
  * Counts the rows that this process has deleted from a table, by whatever
- * means; -1 when nobody counts.
+ * means.
  */
 static int64
 count_deleted(Oid relid)
 {
-	return pgstat_track_counts ?
-		DatumGetInt64(OidFunctionCall1(F_PG_STAT_GET_XACT_TUPLES_DELETED,
-									   ObjectIdGetDatum(relid))) : -1;
+	return DatumGetInt64(OidFunctionCall1(F_PG_STAT_GET_XACT_TUPLES_DELETED,
+										  ObjectIdGetDatum(relid)));
 }
 
 /*
@@ -172,21 +202,47 @@ run_delete(RetQuery *query, Relation rel, uint64 limit, const char *zone,
 {
 	RetUser		saved;
 	int64		before = count_deleted(RelationGetRelid(rel));
-	int64		after;
+	int64		deleted;
 
 	ret_become_owner(&saved, rel->rd_rel->relowner, zone);
 	ret_query_run(query, false, limit, &digester->receiver);
 	ret_restore_user(&saved);
 
-	after = count_deleted(RelationGetRelid(rel));
-	if (before >= 0 && after >= 0 && after - before != (int64) digester->rows)
+	deleted = count_deleted(RelationGetRelid(rel)) - before;
+	if (deleted != (int64) digester->rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("deleting %llu rows of table \"%s\" deleted %lld rows",
 						(unsigned long long) digester->rows,
-						RelationGetRelationName(rel),
-						(long long) (after - before)),
+						RelationGetRelationName(rel), (long long) deleted),
 				 errdetail("A trigger deletes other rows of the same table.")));
+}
+
+/*
+ * Counts the rows that this process has deleted from every table it has
+ * deleted from, as a list of RetCount. Caller must be connected to SPI.
+ */
+static List *
+count_all_deleted(void)
+{
+	static SPIPlanPtr plan = NULL;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *counts = NIL;
+
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT c.oid::bigint, n FROM pg_class c,"
+				  " pg_stat_get_xact_tuples_deleted(c.oid) AS n"
+				  " WHERE c.relkind = 'r' AND c.oid >= %d AND n > 0",
+				  FirstNormalObjectId);
+	ret_query_run_kept(&query, &plan);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		counts = add_count(counts, (Oid) ret_result_int8(i, 1),
+						   ret_result_int8(i, 2));
+	ret_restore_user(&saved);
+	return counts;
 }
 
 /*
@@ -318,7 +374,8 @@ delete_set(RetRun *run, RetRows *rows, RetDigester *digester)
  * table.
  */
 static void
-delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps)
+delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
+					 List **recorded)
 {
 	RetTidReceiver locked;
 	List	   *sets;
@@ -356,23 +413,68 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps)
 					ret_relation_name(rows->relid));
 		record.parent_id = i > 0 ? ids[rows->parent] : 0;
 		ids[i] = ret_record_write(&record, &digesters[i]);
+		*recorded = add_count(*recorded, rows->relid, digesters[i].rows);
 		table_close(leaf, NoLock);
 	}
 	batch->rows = digesters[0].rows;
 	batch->cascaded = cascaded;
+	batch->deletion_id = ids[0];
 }
 
 /*
- * Writes the record of rows of a leaf of the policy's table.
+ * Records what triggers deleted from other tables in this batch: that it went,
+ * and with what; which rows it was, nobody told us.
  */
-void
+static void
+record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
+{
+	ListCell   *lc;
+
+	foreach(lc, before)
+		recorded = add_count(recorded, ((RetCount *) lfirst(lc))->relid,
+							 ((RetCount *) lfirst(lc))->rows);
+	foreach(lc, count_all_deleted())
+	{
+		RetCount   *count = lfirst(lc);
+		RetDigester digester;
+		RetRecord	record = {0};
+		ListCell   *lc2;
+
+		foreach(lc2, recorded)
+		{
+			if (((RetCount *) lfirst(lc2))->relid == count->relid)
+				count->rows -= ((RetCount *) lfirst(lc2))->rows;
+		}
+		if (count->rows <= 0)
+			continue;
+
+		ret_digester_init(&digester, run->digest_key);
+		digester.rows = count->rows;
+		record.run_id = run->run_id;
+		record.policy = run->policy->name;
+		record.policy_version = run->policy->version;
+		record.action = run->policy->action;
+		record.reason = "deleted by a trigger; keys unknown";
+		record.cutoff = run->cutoff;
+		record.relation_id = ret_register(count->relid);
+		record.leaf = ret_relation_name(count->relid);
+		record.parent_id = batch->deletion_id;
+		(void) ret_record_write(&record, &digester);
+		batch->cascaded += count->rows;
+	}
+}
+
+/*
+ * Writes the record of rows of a leaf of the policy's table. Returns its id.
+ */
+int64
 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 				 const RetDigester *digester)
 {
 	RetRecord	record;
 
 	init_record(run, &record, rel, run->policy->relation_id, leaf);
-	(void) ret_record_write(&record, digester);
+	return ret_record_write(&record, digester);
 }
 
 /*
@@ -412,6 +514,8 @@ ret_batch_delete(RetRun *run, void *arg)
 {
 	RetBatch   *batch = arg;
 	List	   *keeps;
+	List	   *before = NIL;
+	List	   *recorded = NIL;
 	Relation	rel;
 	RetDigester digester;
 
@@ -429,10 +533,12 @@ ret_batch_delete(RetRun *run, void *arg)
 	SPI_connect();
 	ret_constraints_immediate();
 	batch->preparing = false;
+	if (batch->leaf->has_side_effects)
+		before = count_all_deleted();
 	if (batch->leaf->ncascades > 0)
 	{
 		Assert(batch->tids != NULL);
-		delete_with_children(run, batch, rel, keeps);
+		delete_with_children(run, batch, rel, keeps, &recorded);
 	}
 	else
 	{
@@ -440,9 +546,13 @@ ret_batch_delete(RetRun *run, void *arg)
 		delete_directly(run, batch, rel, keeps, &digester);
 		batch->rows = digester.rows;
 		if (digester.rows > 0)
-			ret_batch_record(run, rel, batch->leaf->name, &digester);
+			batch->deletion_id = ret_batch_record(run, rel, batch->leaf->name,
+												  &digester);
+		recorded = add_count(recorded, batch->leaf->relid, digester.rows);
 	}
-	if (batch->rows > 0)
+	if (batch->leaf->has_side_effects)
+		record_unseen(run, batch, before, recorded);
+	if (batch->rows + batch->cascaded > 0)
 		ret_batch_account(run, batch->rows + batch->cascaded);
 	SPI_finish();
 	table_close(rel, NoLock);

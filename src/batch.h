@@ -29,6 +29,7 @@ typedef struct RetBatch
 	bool		leaf_is_gone;
 	uint64		rows;			/* deleted from the leaf */
 	uint64		cascaded;		/* deleted along with them */
+	int64		deletion_id;	/* the record of the leaf's rows */
 } RetBatch;
 
 /* Rows of a leaf that would go, found without touching them. */
@@ -58,8 +59,8 @@ extern void ret_batch_delete(RetRun *run, void *batch);
 extern void ret_batch_search(RetRun *run, void *search);
 extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
 							   List **keeps);
-extern void ret_batch_record(RetRun *run, Relation rel, const char *leaf,
-							 const RetDigester *digester);
+extern int64 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
+							  const RetDigester *digester);
 extern void ret_batch_account(RetRun *run, uint64 rows);
 extern void ret_batch_lock_timeout(void);
 

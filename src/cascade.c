@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "cascade.h"
 #include "catalog/pg_type.h"
@@ -115,7 +116,7 @@ ret_cascade_edges(Oid relid)
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT DISTINCT edge FROM retention._cascade_edges(%s)"
-				  " ORDER BY edge",
+				  " WHERE delete_action = 'c' ORDER BY edge",
 				  ret_query_param(&query, REGCLASSOID,
 								  ObjectIdGetDatum(relid)));
 	ret_query_run(&query, false, 0, NULL);
@@ -154,6 +155,75 @@ find_missing_consent(Oid relid)
 }
 
 /*
+ * Locks a child table with all its parts and checks that they can be deleted
+ * from safely.
+ */
+static void
+check_child(Oid child, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	LockRelationOid(child, lockmode);
+	foreach(lc, ret_relation_leaves(child))
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), lockmode);
+
+		ret_relation_check(rel, ret_relation_owner(child));
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
+ * Errors when a table that goes or changes along cannot be deleted from
+ * safely, or when a superuser's table would run code of others: the foreign
+ * key acts as the owner of the child.
+ */
+static void
+check_children(Oid relid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *cascading = NIL;
+	List	   *changing = NIL;
+	ListCell   *lc;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT DISTINCT child::oid::bigint, (delete_action = 'c')::int::int8"
+				  " FROM retention._cascade_edges(%s)",
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Oid			child = (Oid) ret_result_int8(i, 1);
+
+		if (ret_result_int8(i, 2) != 0)
+			cascading = lappend_oid(cascading, child);
+		else
+			changing = lappend_oid(changing, child);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+
+	foreach(lc, cascading)
+		check_child(lfirst_oid(lc), AccessShareLock);
+	foreach(lc, changing)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+
+		if (rel == NULL)
+			continue;
+		ret_relation_check_code(rel);
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
  * Errors when rows of a table would take others along that nobody agreed to:
  * by an edge that is not among the accepted ones (unless accept_new), or into
  * a table of another owner without his consent.
@@ -169,8 +239,10 @@ ret_cascade_check(const RetPolicy *policy, Oid relid, bool accept_new)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("deleting from %s would also delete rows of %s, which has another owner",
 						ret_relation_name(relid), child),
-				 errhint("Its owner can agree with: SELECT retention.allow_cascade('%s', '%s')",
-						 child, ret_relation_name(relid))));
+				 errhint("Its owner can agree with: SELECT retention.allow_cascade(%s, %s)",
+						 quote_literal_cstr(child),
+						 quote_literal_cstr(ret_relation_name(relid)))));
+	check_children(relid);
 	if (accept_new)
 		return;
 	foreach(lc, ret_cascade_edges(relid))
@@ -359,25 +431,6 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 }
 
 /*
- * Locks a child table with all its parts and checks that they can be deleted
- * from safely.
- */
-static void
-check_child(RetForeignKey *key)
-{
-	ListCell   *lc;
-
-	LockRelationOid(key->child, RowExclusiveLock);
-	foreach(lc, ret_relation_leaves(key->child))
-	{
-		Relation	rel = table_open(lfirst_oid(lc), RowExclusiveLock);
-
-		ret_relation_check(rel, key->child_owner);
-		table_close(rel, NoLock);
-	}
-}
-
-/*
  * Locks and collects the rows that refer to some rows by one foreign key.
  */
 static void
@@ -389,7 +442,7 @@ collect_children(Collection *collection, RetForeignKey *key, int parent,
 	RetQuery	query;
 	char	   *keyset;
 
-	check_child(key);
+	check_child(key->child, RowExclusiveLock);
 	ret_query_init(&query);
 	keyset = join_keys(&query, key, rows->relid, owner, tids, ntids);
 	ret_query_add(&query,

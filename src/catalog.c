@@ -228,7 +228,8 @@ ret_register(Oid relid)
  * Notices policies and relations that come from another database: from a dump
  * restored here, or through pg_upgrade. Relations whose name is another now
  * are forgotten, and every such policy waits until somebody looked at it: who
- * restores a backup to get rows back does not want them purged at once.
+ * restores a backup to get rows back does not want them purged at once. Also
+ * forgets relations that were dropped.
  *
  * Caller must be in a transaction that can write. Connects to SPI itself.
  */
@@ -238,6 +239,7 @@ ret_identity_check(void)
 	RetUser		saved;
 	RetQuery	query;
 	const char *ours;
+	bool		has_dropped;
 
 	SPI_connect();
 	ret_become_extension(&saved);
@@ -245,9 +247,12 @@ ret_identity_check(void)
 	ours = ret_query_identity(&query);
 	ret_query_add(&query,
 				  "SELECT (EXISTS (SELECT FROM retention.policy WHERE identity <> %s)"
-				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int::int8",
+				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int::int8,"
+				  " (EXISTS (SELECT FROM retention.relation r WHERE reloid IS NOT NULL"
+				  " AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.reloid)))::int::int8",
 				  ours, ours);
 	ret_query_run(&query, false, 0, NULL);
+	has_dropped = ret_result_int8(0, 2) != 0;
 	if (ret_result_int8(0, 1) != 0)
 	{
 		resetStringInfo(&query.sql);
@@ -258,6 +263,8 @@ ret_identity_check(void)
 					(errmsg("policies were restored from another database and are paused"),
 					 errhint("Look at retention.policies, then call retention.resume_policy() for each that shall run.")));
 	}
+	if (has_dropped)
+		SPI_execute("SELECT retention._forget_dropped()", false, 0);
 	ret_restore_user(&saved);
 	SPI_finish();
 }

@@ -174,6 +174,8 @@ add_leaf(RetRun *run, Oid relid)
 	if (ret_relation_is_referenced(rel))
 		leaf->foreign_keys = ret_foreign_keys_to(relid);
 	leaf->has_row_trigger = ret_relation_has_row_trigger(rel);
+	leaf->has_side_effects = leaf->foreign_keys != NIL ||
+		ret_relation_has_delete_trigger(rel);
 	run->leaves = lappend(run->leaves, leaf);
 	MemoryContextSwitchTo(scratch);
 	table_close(rel, NoLock);
@@ -186,21 +188,16 @@ add_leaf(RetRun *run, Oid relid)
 static void
 plan(RetRun *run, void *arg)
 {
-	Relation	rel = NULL;
+	Relation	rel = ret_policy_open(run->policy);
 	List	   *renames;
 	char	   *mismatch;
 	ListCell   *lc;
 
-	if (OidIsValid(run->policy->relid))
-		rel = try_relation_open(run->policy->relid, AccessShareLock);
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s was dropped", run->policy->relation_name),
-				 errhint("Drop the policy.")));
 	run->owner = rel->rd_rel->relowner;
 	ret_relation_check(rel, run->owner);
 	mismatch = ret_policy_mismatch(run->policy, rel, &renames);
+	if (mismatch == NULL && renames == NIL)
+		mismatch = ret_policy_drift(run->policy, rel);
 	if (mismatch)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -406,8 +403,8 @@ tell(RetRun *run)
 		ereport(WARNING,
 				(errmsg("policy \"%s\" waits for confirmation: %s",
 						run->policy->name, run->end_reason),
-				 errhint("Look at retention.preview(), then CALL retention.run_policy('%s', confirm => true).",
-						 run->policy->name)));
+				 errhint("Look at retention.preview(), then CALL retention.run_policy(%s, confirm => true).",
+						 quote_literal_cstr(run->policy->name))));
 	else if (strcmp(run->end_state, "paused") == 0)
 		ereport(WARNING,
 				(errmsg("the run of policy \"%s\" paused: %s",
@@ -573,8 +570,8 @@ retention_run_policy(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("policy \"%s\" is %s: %s", policy->name, policy->state,
 						policy->reason ? policy->reason : ""),
-				 errhint("Call retention.resume_policy('%s') first.",
-						 policy->name)));
+				 errhint("Call retention.resume_policy(%s) first.",
+						 quote_literal_cstr(policy->name))));
 	if (!ret_engine_run(policy->policy_id, xact, true, confirm))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),

@@ -80,6 +80,8 @@ fit_policy(RetPolicy *policy, Relation rel)
 	List	   *renames;
 	char	   *mismatch = ret_policy_mismatch(policy, rel, &renames);
 
+	if (mismatch == NULL && renames == NIL)
+		mismatch = ret_policy_drift(policy, rel);
 	if (mismatch)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -142,13 +144,14 @@ retention_preview(PG_FUNCTION_ARGS)
 	ret_require_arg(fcinfo, 1, "\"at\"");
 	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	at = PG_GETARG_TIMESTAMPTZ(1);
-	check_may_look(policy->relid);
+	if (OidIsValid(ret_relation_owner(policy->relid)))
+		check_may_look(policy->relid);
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"at\" must be finite")));
 	InitMaterializedSRF(fcinfo, 0);
-	root = table_open(policy->relid, AccessShareLock);
+	root = ret_policy_open(policy);
 	fit_policy(policy, root);
 	ret_relation_check(root, root->rd_rel->relowner);
 

@@ -19,9 +19,14 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "expr.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -31,17 +36,26 @@
 #include "parser/parse_node.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "relation.h"
 #include "rewrite/rewriteManip.h"
 #include "sandbox.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 static const char *
 kind_name(RetExprKind kind)
 {
 	return kind == RET_EXPR_CLOCK ? "clock" : "filter";
+}
+
+static bool
+is_star(Node *node)
+{
+	return IsA(node, ColumnRef) && IsA(llast(((ColumnRef *) node)->fields), A_Star);
 }
 
 /*
@@ -59,7 +73,7 @@ parse_alone(const char *text, RetExprKind kind)
 	if (list_length(select->targetList) == 1)
 		target = linitial_node(ResTarget, select->targetList);
 
-	if (target == NULL || target->name != NULL ||
+	if (target == NULL || target->name != NULL || is_star(target->val) ||
 		select->distinctClause || select->intoClause || select->fromClause ||
 		select->whereClause || select->groupClause || select->havingClause ||
 		select->windowClause || select->valuesLists || select->sortClause ||
@@ -106,22 +120,59 @@ rename_walker(Node *node, void *context)
 	return raw_expression_tree_walker(node, rename_walker, renames);
 }
 
-typedef struct ColumnsContext
+typedef struct ReferencesContext
 {
-	Relation	rel;
 	Index		level;
-	List	   *columns;
 	RetExprKind kind;
-} ColumnsContext;
+	RetExpr    *expr;
+} ReferencesContext;
+
+static bool
+collect_function(Oid function, void *arg)
+{
+	RetExpr    *expr = arg;
+
+	expr->functions = list_append_unique_oid(expr->functions, function);
+	return false;
+}
+
+/*
+ * Collects what a sub-select reads, and refuses what must not be in one.
+ */
+static void
+check_query(Query *query, ReferencesContext *context)
+{
+	ListCell   *lc;
+
+	if (query->rowMarks || query->hasModifyingCTE ||
+		query->commandType != CMD_SELECT)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s contains a sub-select that locks or changes rows",
+						kind_name(context->kind))));
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->tablesample)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s contains a sub-select that takes a sample",
+							kind_name(context->kind))));
+		if (rte->rtekind == RTE_RELATION)
+			context->expr->relations =
+				list_append_unique_oid(context->expr->relations, rte->relid);
+	}
+}
 
 /*
  * Collects the columns of the governed table, at any depth of sub-selects,
- * and refuses what must not be in an expression.
+ * and the functions and tables that an expression uses.
  */
 static bool
-columns_walker(Node *node, void *arg)
+references_walker(Node *node, void *arg)
 {
-	ColumnsContext *context = arg;
+	ReferencesContext *context = arg;
 
 	if (node == NULL)
 		return false;
@@ -137,27 +188,70 @@ columns_walker(Node *node, void *arg)
 					 errmsg("%s refers to a system column or to the row as a whole",
 							kind_name(context->kind)),
 					 errhint("Name the columns it depends on.")));
-		context->columns = list_append_unique_int(context->columns,
-												  var->varattno);
+		context->expr->columns = list_append_unique_int(context->expr->columns,
+														var->varattno);
 		return false;
 	}
 	if (IsA(node, Query))
 	{
-		Query	   *query = (Query *) node;
 		bool		stop;
 
-		if (query->rowMarks || query->hasModifyingCTE ||
-			query->commandType != CMD_SELECT)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s contains a sub-select that locks or changes rows",
-							kind_name(context->kind))));
+		check_query((Query *) node, context);
 		context->level++;
-		stop = query_tree_walker(query, columns_walker, context, 0);
+		stop = query_tree_walker((Query *) node, references_walker, context, 0);
 		context->level--;
 		return stop;
 	}
-	return expression_tree_walker(node, columns_walker, context);
+	(void) check_functions_in_node(node, collect_function, context->expr);
+	return expression_tree_walker(node, references_walker, context);
+}
+
+/*
+ * An expression on a superuser's table runs as superuser: nobody else may have
+ * written what it calls or reads.
+ */
+static void
+check_foreign_code(const RetExpr *expr, RetExprKind kind)
+{
+	ListCell   *lc;
+
+	foreach(lc, expr->functions)
+	{
+		HeapTuple	tuple = SearchSysCache1(PROCOID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Oid			owner;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for function %u", lfirst_oid(lc));
+		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+		ReleaseSysCache(tuple);
+		if (!superuser_arg(owner))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("%s on a superuser's table calls function %s of role \"%s\"",
+							kind_name(kind), format_procedure(lfirst_oid(lc)),
+							GetUserNameFromId(owner, true)),
+					 errhint("Give the table to an ordinary role with ALTER TABLE ... OWNER TO.")));
+	}
+	foreach(lc, expr->relations)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), AccessShareLock);
+
+		if (IsCatalogRelation(rel) && rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			relation_close(rel, NoLock);
+			continue;
+		}
+		if (!superuser_arg(rel->rd_rel->relowner))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("%s on a superuser's table reads \"%s\" of role \"%s\"",
+							kind_name(kind), RelationGetRelationName(rel),
+							GetUserNameFromId(rel->rd_rel->relowner, true)),
+					 errhint("Give the governed table to an ordinary role with ALTER TABLE ... OWNER TO.")));
+		ret_relation_check(rel, rel->rd_rel->relowner);
+		relation_close(rel, NoLock);
+	}
 }
 
 static Node *
@@ -229,9 +323,8 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 	ErrorContextCallback callback;
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *item;
-	ColumnsContext context = {rel, 0, NIL, kind};
 	RetExpr    *expr = palloc0(sizeof(RetExpr));
-	const char *alias;
+	ReferencesContext context = {0, kind, expr};
 
 	callback.callback = position_callback;
 	callback.arg = unconstify(char *, text);
@@ -243,10 +336,10 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 		(void) rename_walker(node, renames);
 
 	/* a canonical form knows the table as RET_ROW, a user by its name */
-	alias = canonical ? RET_ROW : RelationGetRelationName(rel);
 	pstate->p_sourcetext = text;
 	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias(alias, NIL), false, true);
+										 canonical ? makeAlias(RET_ROW, NIL) : NULL,
+										 false, true);
 	addNSItemToQuery(pstate, item, false, true, true);
 	node = transformExpr(pstate, node, EXPR_KIND_WHERE);
 	node = kind == RET_EXPR_CLOCK ? check_clock(node) :
@@ -259,17 +352,18 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 				 errmsg("%s calls a volatile function: \"%s\"",
 						kind_name(kind), text),
 				 errhint("What decides about deletion must give the same answer when it is asked twice; use stable or immutable functions.")));
-	(void) columns_walker(node, &context);
-	if (kind == RET_EXPR_CLOCK && context.columns == NIL)
+	(void) references_walker(node, &context);
+	if (kind == RET_EXPR_CLOCK && expr->columns == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("clock does not refer to a column of \"%s\"",
 						RelationGetRelationName(rel))));
 
 	error_context_stack = callback.previous;
+	if (superuser_arg(rel->rd_rel->relowner))
+		check_foreign_code(expr, kind);
 
 	expr->type = exprType(node);
-	expr->columns = context.columns;
 	expr->sql = print_canonical(rel, node);
 	free_parsestate(pstate);
 	return expr;

@@ -23,6 +23,8 @@ typedef struct RetExpr
 	char	   *sql;			/* canonical, all names qualified */
 	Oid			type;
 	List	   *columns;		/* attribute numbers (int) it refers to */
+	List	   *relations;		/* Oid, that its sub-selects read */
+	List	   *functions;		/* Oid, that it calls */
 } RetExpr;
 
 typedef struct RetColumn

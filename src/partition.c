@@ -181,7 +181,7 @@ record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
 					 errmsg("partition %s holds rows that are not due",
 							leaf->name)));
 		if (digester.rows > 0)
-			ret_batch_record(run, rel, leaf->name, &digester);
+			(void) ret_batch_record(run, rel, leaf->name, &digester);
 		rows += digester.rows;
 		pfree(digester.digests.data);
 	}
@@ -198,6 +198,8 @@ is_over(RetRun *run, RetLeaf *leaf)
 	ClockRange	range;
 
 	return run->policy->filter_sql == NULL && leaf->foreign_keys == NIL &&
+		leaf->relid != run->policy->relid &&
+		ret_policy_find_on(list_make1_oid(leaf->relid), NULL) == NIL &&
 		find_clock_range(leaf, run->policy, &range) && range.has_upper &&
 		ret_due_range_is_over(run->cutoff, run->policy->after,
 							  run->policy->clock_type, range.upper,

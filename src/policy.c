@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
@@ -44,7 +45,8 @@ PG_FUNCTION_INFO_V1(retention_mismatch);
 	" p.column_nums::text[], p.column_names, p.column_types, p.zone," \
 	" p.every, p.run_window, p.rate::bigint, p.max_fraction, p.state," \
 	" p.reason, p.version::bigint, p.anchor, p.next_run," \
-	" p.failures::bigint, p.cascades, p.cron, p.cron_job" \
+	" p.failures::bigint, p.cascades, p.cron, p.cron_job," \
+	" p.owner_oid::bigint, p.depends::text[], p.depends IS NOT NULL" \
 	" FROM retention.policy p JOIN retention.relation r USING (relation_id) "
 
 static Interval *
@@ -83,6 +85,7 @@ read_policy(uint64 row)
 	RetPolicy  *policy = palloc0(sizeof(RetPolicy));
 	bool		isnull;
 	Datum		value;
+	ListCell   *lc;
 
 	policy->policy_id = (int32) ret_result_int8(row, 1);
 	policy->name = ret_result_text(row, 2);
@@ -113,6 +116,10 @@ read_policy(uint64 row)
 	policy->cascades = ret_result_texts(row, 28);
 	policy->cron = ret_result_text(row, 29);
 	policy->cron_job = ret_result_int8(row, 30);
+	policy->owner_oid = (Oid) ret_result_int8(row, 31);
+	foreach(lc, ret_result_texts(row, 32))
+		policy->depends = lappend_oid(policy->depends, atooid(lfirst(lc)));
+	policy->knows_depends = DatumGetBool(ret_result_datum(row, 33, &isnull));
 	return policy;
 }
 
@@ -250,13 +257,13 @@ char *
 ret_policy_mismatch(const RetPolicy *policy, Relation rel, List **renames)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	char	   *owner = GetUserNameFromId(rel->rd_rel->relowner, true);
 	ListCell   *lc;
 
 	*renames = NIL;
-	if (owner == NULL || strcmp(owner, policy->owner) != 0)
+	if (rel->rd_rel->relowner != policy->owner_oid)
 		return psprintf("the table belonged to \"%s\" and now belongs to \"%s\"",
-						policy->owner, owner ? owner : "?");
+						policy->owner,
+						GetUserNameFromId(rel->rd_rel->relowner, false));
 
 	foreach(lc, policy->columns)
 	{
@@ -277,6 +284,78 @@ ret_policy_mismatch(const RetPolicy *policy, Relation rel, List **renames)
 							   pstrdup(NameStr(attr->attname)));
 	}
 	return NULL;
+}
+
+/*
+ * What two expressions depend on, as far as users made it.
+ */
+List *
+ret_expr_depends(RetExpr *clock, RetExpr *filter)
+{
+	List	   *all = list_concat_unique_oid(list_copy(clock->functions),
+											 clock->relations);
+	List	   *depends = NIL;
+	ListCell   *lc;
+
+	if (filter)
+	{
+		all = list_concat_unique_oid(all, filter->functions);
+		all = list_concat_unique_oid(all, filter->relations);
+	}
+	foreach(lc, all)
+		if (lfirst_oid(lc) >= FirstNormalObjectId)
+			depends = lappend_oid(depends, lfirst_oid(lc));
+	return depends;
+}
+
+/*
+ * Understands clock and filter again: NULL when they still mean what they
+ * meant, else the reason why not. Errors when they mean nothing any more, or
+ * may not be used on this table.
+ *
+ * Caller must hold a lock on the table and have seen that the columns match.
+ */
+char *
+ret_policy_drift(const RetPolicy *policy, Relation rel)
+{
+	RetUser		saved;
+	RetExpr    *clock;
+	RetExpr    *filter = NULL;
+	List	   *depends;
+
+	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
+	clock = ret_expr_parse(rel, policy->clock_sql, RET_EXPR_CLOCK, true, NIL);
+	if (policy->filter_sql)
+		filter = ret_expr_parse(rel, policy->filter_sql, RET_EXPR_FILTER, true,
+								NIL);
+	ret_restore_user(&saved);
+
+	depends = ret_expr_depends(clock, filter);
+	if (policy->knows_depends &&
+		(list_difference_oid(depends, policy->depends) != NIL ||
+		 list_difference_oid(policy->depends, depends) != NIL))
+		return pstrdup("a table or function that clock or filter refers to was replaced by another of the same name");
+	return NULL;
+}
+
+/*
+ * Opens the table of a policy and locks it in AccessShare. Errors when it was
+ * dropped.
+ */
+Relation
+ret_policy_open(const RetPolicy *policy)
+{
+	Relation	rel = NULL;
+
+	if (OidIsValid(policy->relid))
+		rel = try_relation_open(policy->relid, AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s of policy \"%s\" was dropped",
+						policy->relation_name, policy->name),
+				 errhint("Drop the policy.")));
+	return rel;
 }
 
 /*
@@ -458,9 +537,12 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 	List	   *nums = NIL;
 	List	   *names = NIL;
 	List	   *types = NIL;
+	List	   *depends = NIL;
 	ListCell   *lc;
 	bool		isnull;
 
+	foreach(lc, policy->depends)
+		depends = lappend(depends, psprintf("%u", lfirst_oid(lc)));
 	foreach(lc, policy->columns)
 	{
 		RetColumn  *column = lfirst(lc);
@@ -478,15 +560,15 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, identity, next_run) VALUES (" :
+				  " cascades, cron, cron_job, anchor, owner_oid, depends, identity, next_run) VALUES (" :
 				  "UPDATE retention.policy SET (name, relation_id, owner,"
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, identity, version) = (");
+				  " cascades, cron, cron_job, anchor, owner_oid, depends, identity, version) = (");
 	ret_query_add(&query,
 				  "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::int2[], %s, %s,"
-				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, ",
+				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, %s::oid[], %s, ",
 				  ret_query_text(&query, policy->name),
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->relation_id)),
 				  ret_query_text(&query, policy->owner),
@@ -512,6 +594,10 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  ret_query_text(&query, policy->cron),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(policy->cron_job)),
 				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(policy->anchor)),
+				  ret_query_param(&query, OIDOID, ObjectIdGetDatum(policy->owner_oid)),
+				  policy->knows_depends ?
+				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(depends)) :
+				  ret_query_null(&query, TEXTARRAYOID),
 				  ret_query_identity(&query));
 	if (is_new)
 		ret_query_add(&query, "%s)", policy->next_run == DT_NOEND ?

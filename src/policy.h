@@ -7,6 +7,7 @@
 #define RET_POLICY_H
 
 #include "datatype/timestamp.h"
+#include "expr.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
@@ -17,7 +18,8 @@ typedef struct RetPolicy
 	int32		relation_id;
 	Oid			relid;			/* InvalidOid: the table is gone */
 	char	   *relation_name;	/* as last seen */
-	char	   *owner;
+	char	   *owner;			/* of the table, when it was accepted */
+	Oid			owner_oid;
 	char	   *action;
 	Interval   *after;
 	char	   *clock;			/* as the user wrote it */
@@ -26,6 +28,8 @@ typedef struct RetPolicy
 	char	   *filter_sql;
 	Oid			clock_type;
 	List	   *columns;		/* RetColumn */
+	bool		knows_depends;
+	List	   *depends;		/* Oid, of functions and tables */
 	char	   *zone;
 	Interval   *every;			/* NULL: by hand only */
 	char	   *run_window;		/* or NULL */
@@ -52,6 +56,9 @@ extern TimestampTz ret_policy_next_run(const RetPolicy *policy,
 									   TimestampTz now);
 extern char *ret_policy_mismatch(const RetPolicy *policy, Relation rel,
 								 List **renames);
+extern Relation ret_policy_open(const RetPolicy *policy);
+extern char *ret_policy_drift(const RetPolicy *policy, Relation rel);
+extern List *ret_expr_depends(RetExpr *clock, RetExpr *filter);
 extern void ret_policy_rename_columns(RetPolicy *policy, Relation rel,
 									 List *renames);
 extern void ret_policy_save(RetPolicy *policy, bool is_new);

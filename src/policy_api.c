@@ -241,6 +241,9 @@ define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
 				clock_expr->columns);
 	policy->relid = RelationGetRelid(rel);
 	policy->owner = GetUserNameFromId(rel->rd_rel->relowner, false);
+	policy->owner_oid = rel->rd_rel->relowner;
+	policy->depends = ret_expr_depends(clock_expr, filter_expr);
+	policy->knows_depends = true;
 	try_query(policy, rel);
 }
 
@@ -311,22 +314,6 @@ load_for_change(const char *name)
 	policy = ret_policy_find(name, false);
 	ret_check_may_govern(policy->relid);
 	return policy;
-}
-
-static Relation
-open_table(RetPolicy *policy)
-{
-	Relation	rel = NULL;
-
-	if (OidIsValid(policy->relid))
-		rel = try_relation_open(policy->relid, AccessShareLock);
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s of policy \"%s\" was dropped",
-						policy->relation_name, policy->name),
-				 errhint("Drop the policy.")));
-	return rel;
 }
 
 /* ---------- SQL ---------- */
@@ -436,7 +423,7 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	if (is_nothing_given(fcinfo))
 		PG_RETURN_VOID();
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
-	rel = open_table(policy);
+	rel = ret_policy_open(policy);
 
 	if (!PG_ARGISNULL(1))
 	{
@@ -548,7 +535,7 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	ret_require_arg(fcinfo, 0, "name");
 	policy = load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
-	rel = open_table(policy);
+	rel = ret_policy_open(policy);
 	check_leaves(rel);
 	if (ret_policy_mismatch(policy, rel, &renames) == NULL && renames)
 		ret_policy_rename_columns(policy, rel, renames);

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "due.h"
 #include "expr.h"
+#include "miscadmin.h"
 #include "predicate.h"
 #include "relation.h"
 #include "utils/builtins.h"
@@ -49,6 +50,9 @@ ret_keeps_load(Oid relid, bool lock)
 
 		if (mismatch == NULL && renames != NIL)
 			ret_policy_rename_columns(keep, rel, renames);
+		else if (mismatch == NULL &&
+				 (keep->depends || superuser_arg(rel->rd_rel->relowner)))
+			mismatch = ret_policy_drift(keep, rel);
 		table_close(rel, NoLock);
 		if (mismatch)
 			ereport(ERROR,

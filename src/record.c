@@ -10,6 +10,7 @@
  *
  * What is digested of a value is its bytes in memory, in network order for
  * numbers, so that no setting and no function of a type's owner has a say.
+ * Text is compared by its bytes, whatever its collation.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +32,9 @@
 #include "sandbox.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "worker.h"
@@ -76,44 +79,92 @@ ret_digest_key_load(uint8 *key, bool make)
 	return found;
 }
 
-static void
-digest_datum(RetSipHash *state, Datum value, Form_pg_attribute attr)
+/*
+ * Values of a key that are equal digest alike, as far as their types make
+ * that possible without asking operators: 1.5 is 1.50, 0 is -0, and an enum
+ * value is its label, for its OID is another one after a dump.
+ */
+typedef enum DigestKind
 {
-	uint64		length;
+	DIGEST_BYTES,
+	DIGEST_NUMERIC,
+	DIGEST_FLOAT4,
+	DIGEST_FLOAT8,
+	DIGEST_ENUM
+} DigestKind;
 
-	if (attr->attbyval)
+static uint8 *
+digest_kinds(TupleDesc desc)
+{
+	uint8	   *kinds = palloc0(Max(desc->natts, 1));
+
+	for (int i = 0; i < desc->natts; i++)
 	{
-		uint64		word = pg_hton64((uint64) DatumGetInt64(value));
+		Oid			type = getBaseType(TupleDescAttr(desc, i)->atttypid);
 
+		kinds[i] = type == NUMERICOID ? DIGEST_NUMERIC :
+			type == FLOAT4OID ? DIGEST_FLOAT4 :
+			type == FLOAT8OID ? DIGEST_FLOAT8 :
+			type_is_enum(type) ? DIGEST_ENUM : DIGEST_BYTES;
+	}
+	return kinds;
+}
+
+static void
+digest_bytes(RetSipHash *state, const void *bytes, size_t size)
+{
+	uint64		length = pg_hton64((uint64) size);
+
+	ret_siphash_update(state, &length, sizeof(length));
+	ret_siphash_update(state, bytes, size);
+}
+
+static void
+digest_string(RetSipHash *state, char *string)
+{
+	digest_bytes(state, string, strlen(string));
+	pfree(string);
+}
+
+static void
+digest_datum(RetSipHash *state, Datum value, Form_pg_attribute attr,
+			 DigestKind kind)
+{
+	if (kind == DIGEST_NUMERIC)
+		digest_string(state, numeric_normalize(DatumGetNumeric(value)));
+	else if (kind == DIGEST_ENUM)
+		digest_string(state, DatumGetCString(DirectFunctionCall1(enum_out,
+																 value)));
+	else if (attr->attbyval)
+	{
+		uint64		word;
+
+		if (kind == DIGEST_FLOAT4 && DatumGetFloat4(value) == 0)
+			value = Float4GetDatum(0);
+		else if (kind == DIGEST_FLOAT8 && DatumGetFloat8(value) == 0)
+			value = Float8GetDatum(0);
+		word = pg_hton64((uint64) DatumGetInt64(value));
 		ret_siphash_update(state, &word, sizeof(word));
 	}
 	else if (attr->attlen == -1)
 	{
 		struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
 
-		length = pg_hton64((uint64) VARSIZE_ANY_EXHDR(bytes));
-		ret_siphash_update(state, &length, sizeof(length));
-		ret_siphash_update(state, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+		digest_bytes(state, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 		if ((Pointer) bytes != DatumGetPointer(value))
 			pfree(bytes);
 	}
 	else
-	{
-		size_t		size = attr->attlen > 0 ? (size_t) attr->attlen :
-			strlen(DatumGetCString(value));
-
-		length = pg_hton64((uint64) size);
-		ret_siphash_update(state, &length, sizeof(length));
-		ret_siphash_update(state, DatumGetPointer(value), size);
-	}
+		digest_bytes(state, DatumGetPointer(value), attr->attlen > 0 ?
+					 (size_t) attr->attlen : strlen(DatumGetCString(value)));
 }
 
 /*
  * Digests the columns of a row but the first "skip" ones.
  */
-void
-ret_digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
-				uint8 *digest)
+static void
+digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
+			const uint8 *kinds, uint8 *digest)
 {
 	TupleDesc	desc = slot->tts_tupleDescriptor;
 	RetSipHash	state;
@@ -126,7 +177,8 @@ ret_digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
 
 		ret_siphash_update(&state, &isnull, 1);
 		if (!isnull)
-			digest_datum(&state, slot->tts_values[i], TupleDescAttr(desc, i));
+			digest_datum(&state, slot->tts_values[i], TupleDescAttr(desc, i),
+						 kinds[i]);
 	}
 	ret_siphash_final(&state, digest);
 }
@@ -145,8 +197,8 @@ digester_receive(TupleTableSlot *slot, DestReceiver *self)
 		if (isnull || !DatumGetBool(due))
 			digester->not_due++;
 	}
-	ret_digest_slot(digester->key, slot, digester->skip,
-					(uint8 *) digester->digests.data + digester->digests.len);
+	digest_slot(digester->key, slot, digester->skip, digester->kinds,
+				(uint8 *) digester->digests.data + digester->digests.len);
 	digester->digests.len += RET_DIGEST_SIZE;
 	digester->rows++;
 	return true;
@@ -177,6 +229,12 @@ receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 }
 
 static void
+digester_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	((RetDigester *) self)->kinds = digest_kinds(desc);
+}
+
+static void
 receiver_nothing(DestReceiver *self)
 {
 }
@@ -195,6 +253,7 @@ void
 ret_digester_init(RetDigester *digester, const uint8 *key)
 {
 	digester->receiver = receiver_template;
+	digester->receiver.rStartup = digester_startup;
 	digester->receiver.receiveSlot = digester_receive;
 	memcpy(digester->key, key, RET_DIGEST_SIZE);
 	initStringInfo(&digester->digests);
@@ -254,7 +313,7 @@ ret_record_write(const RetRecord *record, const RetDigester *digester)
 				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(ret_now())),
 				  ret_query_text(&query, actor),
 				  ret_query_text(&query, application_name),
-				  ret_query_text(&query, ret_reason),
+				  ret_query_text(&query, record->reason ? record->reason : ret_reason),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(record->parent_id)),
 				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(record->key_columns)),
 				  ret_query_param(&query, BYTEAOID, PointerGetDatum(digests)));
@@ -364,7 +423,8 @@ retention_key_digests(PG_FUNCTION_ARGS)
 	if (ret_digest_key_load(key, false))
 	{
 		SET_VARSIZE(digest, VARHDRSZ + RET_DIGEST_SIZE);
-		ret_digest_slot(key, slot, 0, (uint8 *) VARDATA(digest));
+		digest_slot(key, slot, 0, digest_kinds(slot->tts_tupleDescriptor),
+					(uint8 *) VARDATA(digest));
 		tuplestore_putvalues(result->setResult, result->setDesc, &value,
 							 &isnull);
 	}

@@ -26,6 +26,7 @@ typedef struct RetDigester
 	uint8		key[RET_DIGEST_SIZE];
 	StringInfoData digests;
 	int			skip;
+	uint8	   *kinds;			/* of the columns, see record.c */
 	uint64		rows;
 	uint64		not_due;
 } RetDigester;
@@ -52,7 +53,8 @@ typedef struct RetRecord
 	int32		relation_id;
 	const char *leaf;
 	const char *action;
-	TimestampTz cutoff;			/* DT_NOBEGIN: none */
+	const char *reason;			/* NULL: what the session says */
+	TimestampTz cutoff;
 	int64		parent_id;
 	List	   *key_columns;
 } RetRecord;
@@ -60,8 +62,6 @@ typedef struct RetRecord
 extern bool ret_digest_key_load(uint8 *key, bool make);
 extern void ret_digester_init(RetDigester *digester, const uint8 *key);
 extern void ret_tid_receiver_init(RetTidReceiver *receiver);
-extern void ret_digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
-							uint8 *digest);
 extern int64 ret_record_write(const RetRecord *record,
 							  const RetDigester *digester);
 

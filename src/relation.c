@@ -121,6 +121,14 @@ has_code(Relation rel)
 		(constr && (constr->num_check > 0 || constr->num_defval > 0)) ||
 		RelationGetStatExtList(rel) != NIL)
 		return true;
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!attr->attisdropped &&
+			get_typtype(attr->atttypid) == TYPTYPE_DOMAIN)
+			return true;
+	}
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		bool		plain;
@@ -159,6 +167,21 @@ refuse(Relation rel, const char *reason, const char *hint)
 }
 
 /*
+ * Errors when a superuser's table runs code that others can write. Caller must
+ * hold a lock on the table and not be in the sandbox.
+ */
+void
+ret_relation_check_code(Relation rel)
+{
+	char	   *code;
+
+	if (superuser_arg(rel->rd_rel->relowner) && has_code(rel) &&
+		(code = find_foreign_code(RelationGetRelid(rel))) != NULL)
+		refuse(rel, psprintf("it is owned by a superuser, and %s", code),
+			   "Give the table to an ordinary role with ALTER TABLE ... OWNER TO.");
+}
+
+/*
  * Errors unless the rows of a table can be governed safely. The owner is that
  * of the table that the policy is on; a partition or child must have the same.
  * Caller must hold a lock on the table and not be in the sandbox.
@@ -167,7 +190,6 @@ void
 ret_relation_check(Relation rel, Oid owner)
 {
 	Oid			relid = RelationGetRelid(rel);
-	char	   *code;
 
 	switch (rel->rd_rel->relkind)
 	{
@@ -201,10 +223,7 @@ ret_relation_check(Relation rel, Oid owner)
 	if (rel->rd_rel->relowner != owner)
 		refuse(rel, "it has another owner than the table it is a part of",
 			   "Give both the same owner with ALTER TABLE ... OWNER TO.");
-	if (superuser_arg(owner) && has_code(rel) &&
-		(code = find_foreign_code(relid)) != NULL)
-		refuse(rel, psprintf("it is owned by a superuser, and %s", code),
-			   "Give the table to an ordinary role with ALTER TABLE ... OWNER TO.");
+	ret_relation_check_code(rel);
 }
 
 /*

@@ -13,6 +13,7 @@
 extern Oid	ret_relation_owner(Oid relid);
 extern char *ret_relation_name(Oid relid);
 extern void ret_relation_check(Relation rel, Oid owner);
+extern void ret_relation_check_code(Relation rel);
 extern List *ret_relation_leaves(Oid relid);
 extern List *ret_relation_ancestors(Oid relid);
 extern List *ret_relation_key(Relation rel);

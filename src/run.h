@@ -55,6 +55,7 @@ typedef struct RetLeaf
 	int			ncascades;		/* cascading foreign keys, as triggers */
 	List	   *foreign_keys;	/* RetForeignKey, that point at it */
 	bool		has_row_trigger;	/* a BEFORE trigger may refuse rows */
+	bool		has_side_effects;	/* deleting may run code of the owner */
 	char	   *reference_cause;	/* what foreign keys said to rows, or NULL */
 	bool		is_probed;		/* the statement itself works */
 } RetLeaf;

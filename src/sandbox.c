@@ -60,6 +60,10 @@ ret_become_owner(RetUser *saved, Oid owner, const char *zone)
 	ret_set_guc("session_replication_role", "origin");
 	ret_set_guc("DateStyle", "ISO, YMD");
 	ret_set_guc("IntervalStyle", "postgres");
+	ret_set_guc("extra_float_digits", "3");
+	ret_set_guc("bytea_output", "hex");
+	ret_set_guc("lc_monetary", "C");
+	ret_set_guc("array_nulls", "on");
 	ret_set_guc("transform_null_equals", "off");
 	ret_set_guc("enable_tidscan", "on");
 	ret_set_guc("synchronize_seqscans", "off");

@@ -21,6 +21,7 @@ CREATE TABLE retention.policy (
 	name         text NOT NULL UNIQUE,
 	relation_id  integer NOT NULL REFERENCES retention.relation,
 	owner        name NOT NULL,     -- of the relation when the policy was accepted
+	owner_oid    oid NOT NULL,
 	action       text NOT NULL CHECK (action IN ('delete', 'keep')),
 	after        interval NOT NULL,
 	clock        text NOT NULL,     -- as the user wrote it
@@ -31,6 +32,7 @@ CREATE TABLE retention.policy (
 	column_nums  int2[] NOT NULL,   -- the columns that both refer to
 	column_names text[] NOT NULL,
 	column_types text[] NOT NULL,
+	depends      oid[],             -- functions and tables; NULL: not known here
 	zone         text NOT NULL,
 	every        interval,          -- NULL: never by a worker
 	run_window   text,

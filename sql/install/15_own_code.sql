@@ -9,6 +9,14 @@ BEGIN ATOMIC
 		FROM pg_catalog.pg_class c
 		WHERE c.oid = $1
 	),
+	domains AS (
+		SELECT a.atttypid AS oid
+		FROM pg_catalog.pg_attribute a
+			JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+		WHERE a.attrelid = $1
+			AND a.attnum > 0
+			AND t.typtype = 'd'
+	),
 	members AS (
 		-- what hangs on the table and calls functions
 		SELECT d.classid, d.objid
@@ -22,6 +30,10 @@ BEGIN ATOMIC
 				'pg_catalog.pg_attrdef'::regclass,
 				'pg_catalog.pg_policy'::regclass,
 				'pg_catalog.pg_statistic_ext'::regclass)
+		UNION ALL
+		SELECT 'pg_catalog.pg_constraint'::regclass, c.oid
+		FROM pg_catalog.pg_constraint c
+			JOIN domains d ON d.oid = c.contypid
 	),
 	findings AS (
 		SELECT 1 AS rank, format('role "%s" holds TRIGGER on it',
@@ -90,6 +102,9 @@ BEGIN
 			ELSE 'restored from another database; check it, then call resume_policy' END,
 		cron = NULL,
 		cron_job = NULL,
+		depends = NULL,
+		owner_oid = coalesce(
+			(SELECT o.oid FROM pg_roles o WHERE o.rolname = p.owner), 0),
 		column_nums = coalesce((
 			SELECT array_agg(coalesce(a.attnum, 0) ORDER BY c.n)
 			FROM unnest(p.column_names) WITH ORDINALITY AS c(name, n)
@@ -151,9 +166,10 @@ END;
 COMMENT ON FUNCTION retention._foreign_keys_to(regclass) IS
 	'the foreign keys that point at a table';
 
--- What goes with the rows of a table, at any depth.
+-- What goes or changes with the rows of a table, at any depth: by CASCADE (c),
+-- SET NULL (n) or SET DEFAULT (d).
 CREATE FUNCTION retention._cascade_edges(relation regclass)
-	RETURNS TABLE (child regclass, edge text)
+	RETURNS TABLE (child regclass, edge text, delete_action text)
 	LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
 	WITH RECURSIVE reached(relid) AS (
@@ -175,19 +191,20 @@ BEGIN ATOMIC
 			(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY k.n)
 				FROM unnest(c.conkey) WITH ORDINALITY AS k(attnum, n)
 					JOIN pg_catalog.pg_attribute a
-						ON a.attrelid = c.conrelid AND a.attnum = k.attnum))
+						ON a.attrelid = c.conrelid AND a.attnum = k.attnum)),
+		c.confdeltype::text
 	FROM pg_catalog.pg_constraint c
 		JOIN reached ON reached.relid = c.confrelid
 		JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
 		JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 	WHERE c.contype = 'f'
-		AND c.confdeltype = 'c'
+		AND c.confdeltype IN ('c', 'n', 'd')
 		AND NOT EXISTS (
 			SELECT FROM pg_catalog.pg_constraint p
 			WHERE p.oid = c.conparentid AND p.conrelid <> c.conrelid);
 END;
 COMMENT ON FUNCTION retention._cascade_edges(regclass) IS
-	'what goes with the rows of a table by ON DELETE CASCADE, at any depth';
+	'what goes or changes with the rows of a table by its foreign keys, at any depth';
 
 CREATE FUNCTION retention._missing_consent(relation regclass) RETURNS text
 	LANGUAGE sql STABLE STRICT
@@ -198,7 +215,8 @@ BEGIN ATOMIC
 		JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 		JOIN pg_catalog.pg_class parent ON parent.oid = $1
 		JOIN pg_catalog.pg_roles o ON o.oid = t.relowner
-	WHERE t.relowner <> parent.relowner
+	WHERE e.delete_action = 'c'
+		AND t.relowner <> parent.relowner
 		AND NOT EXISTS (
 			SELECT
 			FROM retention.consent s
@@ -249,3 +267,17 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION retention._is_published(regclass) IS
 	'whether a table, or what it is a partition of, is in a publication';
+
+-- A relation that was dropped is forgotten soon, long before its OID can be
+-- that of another.
+CREATE FUNCTION retention._forget_dropped() RETURNS void
+	LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	UPDATE retention.relation r
+	SET reloid = NULL
+	WHERE r.reloid IS NOT NULL
+		AND NOT EXISTS (
+			SELECT FROM pg_catalog.pg_class c WHERE c.oid = r.reloid);
+END;
+COMMENT ON FUNCTION retention._forget_dropped() IS
+	'forgets the OIDs of relations that were dropped';

@@ -47,7 +47,8 @@ CALL retention.run_policy('people_delete');
 SELECT count(*) FROM retention.find_deletion('people', '1');
 SELECT count(DISTINCT substr(digests, 16 * n::integer + 1, 16)) AS digests, count(*) AS keys
 FROM retention.deletions, generate_series(0, rows - 1) n WHERE policy = 'people_delete';
-SELECT sum(rows) * 16 = sum(length(digests)) AS sixteen_each FROM retention.deletions;
+SELECT sum(rows) * 16 = sum(length(digests)) AS sixteen_each FROM retention.deletions
+WHERE key_columns <> '{}';
 
 -- Keys of several columns and types; the parts do not run into each other.
 CREATE DOMAIN code AS text CHECK (value <> '');

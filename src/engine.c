@@ -112,7 +112,7 @@ open_run(RetRun *run, void *arg)
 	/* another process may have run it since it was listed as due */
 	if (!run->by_hand &&
 		(!ret_policy_is_active(run->policy) || run->policy->cron ||
-		 run->policy->next_run > ret_now()))
+		 !ret_policy_is_due(run->policy, ret_now())))
 		return;
 
 	/* if it was not confirmed now either, it will wait again */
@@ -126,7 +126,8 @@ open_run(RetRun *run, void *arg)
 	}
 	(void) ret_bury_crashed_runs(policy_id);
 	run->cutoff = ret_now();
-	ret_policy_set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
+	if (!ret_clock_is_suspended())
+		ret_policy_set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
 				 run->policy->failures);
 
 	SPI_connect();
@@ -289,7 +290,8 @@ write_finish(RetRun *run, void *arg)
 	/* a policy that was changed during the run begins anew */
 	if (policy->version != run->policy->version && policy->every)
 		finish->next = ret_now();
-	ret_policy_set_next_run(policy, finish->next, finish->failures);
+	if (!ret_clock_is_suspended())
+		ret_policy_set_next_run(policy, finish->next, finish->failures);
 	if (finish->policy_state && ret_policy_is_active(policy) &&
 		policy->version == run->policy->version)
 		ret_policy_set_state(policy, finish->policy_state, finish->message);

@@ -32,6 +32,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -244,6 +245,26 @@ ret_policy_next_run(const RetPolicy *policy, TimestampTz now)
 	return ret_policy_in_window(policy,
 								ret_next_run(policy->anchor, policy->every,
 											 now));
+}
+
+/*
+ * Whether the time of a policy has come. A next_run that no schedule could
+ * have set counts as come: it was written while the clock was wrong. (A run
+ * window or a back-off put off less than the two days allowed for here; the
+ * query in round.c has the same rule.)
+ */
+bool
+ret_policy_is_due(const RetPolicy *policy, TimestampTz now)
+{
+	TimestampTz latest;
+
+	if (policy->every == NULL || policy->next_run == DT_NOEND)
+		return false;
+	latest = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													 TimestampTzGetDatum(now),
+													 IntervalPGetDatum(policy->every)));
+	return policy->next_run <= now ||
+		policy->next_run > latest + 2 * USECS_PER_DAY;
 }
 
 /*

@@ -54,6 +54,7 @@ extern TimestampTz ret_policy_in_window(const RetPolicy *policy,
 										TimestampTz at);
 extern TimestampTz ret_policy_next_run(const RetPolicy *policy,
 									   TimestampTz now);
+extern bool ret_policy_is_due(const RetPolicy *policy, TimestampTz now);
 extern char *ret_policy_mismatch(const RetPolicy *policy, Relation rel,
 								 List **renames);
 extern Relation ret_policy_open(const RetPolicy *policy);

@@ -67,12 +67,17 @@ list_due(RetRun *run, void *arg)
 	ret_become_extension(&saved);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT p.policy_id::bigint, r.reloid::oid::bigint, p.next_run"
-				  " FROM retention.policy p JOIN retention.relation r USING (relation_id)"
+				  "SELECT p.policy_id::bigint, r.reloid::oid::bigint, d.due"
+				  " FROM retention.policy p JOIN retention.relation r USING (relation_id),"
+				  " LATERAL (SELECT CASE"
+				  "  WHEN p.next_run > %s + p.every + interval '2 days'"
+				  "  THEN '-infinity' ELSE p.next_run END) AS d(due)"
 				  " WHERE p.state = 'active' AND p.action <> 'keep'"
 				  " AND p.cron IS NULL AND p.next_run IS NOT NULL"
 				  " AND p.identity = %s AND r.identity = p.identity"
-				  " ORDER BY p.next_run, p.policy_id",
+				  " ORDER BY d.due, p.policy_id",
+				  ret_query_param(&query, TIMESTAMPTZOID,
+								  TimestampTzGetDatum(round->start)),
 				  ret_query_identity(&query));
 	ret_query_run(&query, false, 0, NULL);
 	round->policies = MemoryContextAlloc(run->context,

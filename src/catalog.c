@@ -28,6 +28,7 @@
 #include "query.h"
 #include "relation.h"
 #include "sandbox.h"
+#include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
@@ -320,6 +321,16 @@ ret_governance_lock(Oid relid, bool exclusive)
 }
 
 /*
+ * At exit: a process that ends between two transactions would leave its
+ * session locks behind, for only the end of a transaction releases them.
+ */
+static void
+release_session_locks(int code, Datum arg)
+{
+	LockReleaseAll(DEFAULT_LOCKMETHOD, true);
+}
+
+/*
  * Takes the lock of whoever runs a policy; false when it is running. A session
  * lock survives the transactions of the run, and dies with the process. The
  * tag is for ret_policy_unlock(): by then the extension may be gone.
@@ -327,6 +338,13 @@ ret_governance_lock(Oid relid, bool exclusive)
 bool
 ret_policy_lock(int32 policy_id, bool session, LOCKTAG *tag)
 {
+	static bool is_registered = false;
+
+	if (session && !is_registered)
+	{
+		on_shmem_exit(release_session_locks, (Datum) 0);
+		is_registered = true;
+	}
 	lock_tag(tag, (uint32) policy_id, 0);
 	return LockAcquire(tag, ExclusiveLock, session, true) !=
 		LOCKACQUIRE_NOT_AVAIL;

@@ -127,8 +127,9 @@ open_run(RetRun *run, void *arg)
 	(void) ret_bury_crashed_runs(policy_id);
 	run->cutoff = ret_now();
 	if (!ret_clock_is_suspended())
-		ret_policy_set_next_run(run->policy, ret_policy_next_run(run->policy, run->cutoff),
-				 run->policy->failures);
+		ret_policy_set_next_run(run->policy,
+								ret_policy_next_run(run->policy, run->cutoff),
+								run->policy->failures);
 
 	SPI_connect();
 	ret_become_extension(&saved);

@@ -19,8 +19,8 @@
  *
  * A batch deletes by one statement, which asks itself whether each row is due
  * and not protected: a row that somebody changes meanwhile is judged anew as
- * it has become. Where other rows go along (cascade.c), the rows are locked
- * first, and deleted after those.
+ * it has become. Where other rows go along (cascade.c), all are locked first.
+ * What triggers delete besides is found by the server's own counters.
  *
  *-------------------------------------------------------------------------
  */
@@ -135,7 +135,8 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("foreign keys to table %s were changed during the run",
 							leaf->name)));
-		*keeps = ret_keeps_load(leaf->relid, true);
+		*keeps = ret_keeps_load(leaf->relid, true,
+								run->policy->zone);
 	}
 	table_close(root, NoLock);
 	return rel;
@@ -193,32 +194,6 @@ count_deleted(Oid relid)
 }
 
 /*
- * Runs a DELETE with RETURNING as the owner of the table, and sees to it that
- * what came back is all that went: a trigger could delete more.
- */
-static void
-run_delete(RetQuery *query, Relation rel, uint64 limit, const char *zone,
-		   RetDigester *digester)
-{
-	RetUser		saved;
-	int64		before = count_deleted(RelationGetRelid(rel));
-	int64		deleted;
-
-	ret_become_owner(&saved, rel->rd_rel->relowner, zone);
-	ret_query_run(query, false, limit, &digester->receiver);
-	ret_restore_user(&saved);
-
-	deleted = count_deleted(RelationGetRelid(rel)) - before;
-	if (deleted != (int64) digester->rows)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("deleting %llu rows of table \"%s\" deleted %lld rows",
-						(unsigned long long) digester->rows,
-						RelationGetRelationName(rel), (long long) deleted),
-				 errdetail("A trigger deletes other rows of the same table.")));
-}
-
-/*
  * Counts the rows that this process has deleted from every table it has
  * deleted from, as a list of RetCount. Caller must be connected to SPI.
  */
@@ -253,6 +228,7 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 				RetDigester *digester)
 {
 	RetQuery	query;
+	RetUser		saved;
 
 	ret_query_init(&query);
 	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW " WHERE ",
@@ -273,8 +249,11 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
 									 false));
 	add_key(&query, rel);
-	run_delete(&query, rel, batch->tids ? 0 : batch->limit,
-			   run->policy->zone, digester);
+	ret_digester_init(digester, run->digest_key);
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	ret_query_run(&query, false, batch->tids ? 0 : batch->limit,
+				  &digester->receiver);
+	ret_restore_user(&saved);
 }
 
 /*
@@ -321,7 +300,8 @@ init_record(RetRun *run, RetRecord *record, Relation rel, int32 relation_id,
 static void
 check_not_kept(RetRun *run, RetRows *rows, Relation rel)
 {
-	List	   *keeps = ret_keeps_load(rows->relid, true);
+	List	   *keeps = ret_keeps_load(rows->relid, true,
+										run->policy->zone);
 	RetQuery	query;
 	RetUser		saved;
 
@@ -343,35 +323,61 @@ check_not_kept(RetRun *run, RetRows *rows, Relation rel)
 }
 
 /*
- * Deletes one set of rows that cascade from others: exactly those.
+ * Digests the keys of rows that are locked and will cascade.
  */
 static void
-delete_set(RetRun *run, RetRows *rows, RetDigester *digester)
+digest_set(RetRun *run, RetRows *rows, Relation rel, RetDigester *digester)
 {
-	Relation	rel = table_open(rows->relid, RowExclusiveLock);
 	RetQuery	query;
+	RetUser		saved;
 
-	check_not_kept(run, rows, rel);
 	ret_query_init(&query);
-	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW
-				  " WHERE ctid = ANY (%s) RETURNING " RET_ROW ".ctid",
+	ret_query_add(&query, "SELECT " RET_ROW ".ctid");
+	add_key(&query, rel);
+	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ctid = ANY (%s)",
 				  ret_relation_name(rows->relid),
 				  ret_query_tids(&query, rows->tids, rows->ntids));
-	add_key(&query, rel);
 	ret_digester_init(digester, run->digest_key);
-	run_delete(&query, rel, 0, run->policy->zone, digester);
-	if (digester->rows != (uint64) rows->ntids)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("rows of %s that refer to it could not be deleted",
-						ret_relation_name(rows->relid)),
-				 errdetail("A trigger refused them.")));
-	table_close(rel, NoLock);
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	ret_query_run(&query, false, 0, &digester->receiver);
+	ret_restore_user(&saved);
 }
 
 /*
- * Deletes a list of rows with all that hangs on them, and records every
- * table.
+ * Errors unless exactly the collected rows cascaded.
+ */
+static void
+check_cascaded(List *sets, List *before, const RetDigester *digesters)
+{
+	List	   *expected = before;
+
+	for (int i = 0; i < list_length(sets); i++)
+		expected = add_count(expected, ((RetRows *) list_nth(sets, i))->relid,
+							 digesters[i].rows);
+	for (int i = 0; i < list_length(sets); i++)
+	{
+		RetRows    *rows = list_nth(sets, i);
+		ListCell   *lc;
+
+		foreach(lc, expected)
+		{
+			RetCount   *count = lfirst(lc);
+
+			if (count->relid == rows->relid &&
+				count->rows > count_deleted(rows->relid))
+				ereport(ERROR,
+						(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+						 errmsg("rows of %s that refer to it could not be deleted",
+								ret_relation_name(rows->relid)),
+						 errdetail("A trigger refused them.")));
+		}
+	}
+}
+
+/*
+ * Deletes a list of rows, and records them and all that went along. The
+ * foreign keys delete the children, as they would for anybody; we know
+ * beforehand which, and check afterwards that it was those.
  */
 static void
 delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
@@ -379,45 +385,63 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 {
 	RetTidReceiver locked;
 	List	   *sets;
+	List	   *before = NIL;
 	RetDigester *digesters;
 	int64	   *ids;
-	uint64		cascaded = 0;
 
 	ret_tid_receiver_init(&locked);
 	lock_rows(run, batch, rel, keeps, &locked);
 	if (locked.ntids == 0)
 		return;
 	sets = ret_cascade_collect(batch->leaf->relid, rel->rd_rel->relowner,
-							   locked.tids, locked.ntids);
+							   locked.tids, locked.ntids,
+							   locked.ntids > 1 ? ret_batch_rows : 0);
 	digesters = palloc(sizeof(RetDigester) * list_length(sets));
 	ids = palloc0(sizeof(int64) * list_length(sets));
 
-	for (int i = list_length(sets) - 1; i >= 0; i--)
-		delete_set(run, list_nth(sets, i), &digesters[i]);
+	for (int i = 0; i < list_length(sets); i++)
+	{
+		RetRows    *rows = list_nth(sets, i);
+
+		if (i > 0)
+		{
+			Relation	leaf = table_open(rows->relid, RowExclusiveLock);
+
+			check_not_kept(run, rows, leaf);
+			digest_set(run, rows, leaf, &digesters[i]);
+			table_close(leaf, NoLock);
+		}
+		before = add_count(before, rows->relid, 0);
+	}
+	for (int i = 0; i < list_length(before); i++)
+	{
+		RetCount   *count = list_nth(before, i);
+
+		count->rows = count_deleted(count->relid);
+	}
+
+	batch->tids = locked.tids;
+	batch->ntids = locked.ntids;
+	delete_directly(run, batch, rel, keeps, &digesters[0]);
+	if (digesters[0].rows == 0)
+		return;
+	check_cascaded(sets, before, digesters);
+
 	for (int i = 0; i < list_length(sets); i++)
 	{
 		RetRows    *rows = list_nth(sets, i);
 		Relation	leaf = table_open(rows->relid, NoLock);
 		RetRecord	record;
-		RetUser		saved;
-		int32		relation_id = run->policy->relation_id;
 
-		if (i > 0)
-		{
-			ret_become_extension(&saved);
-			relation_id = ret_relation_register(rows->root);
-			ret_restore_user(&saved);
-			cascaded += digesters[i].rows;
-		}
-		init_record(run, &record, leaf, relation_id,
-					ret_relation_name(rows->relid));
+		init_record(run, &record, leaf, i == 0 ? run->policy->relation_id :
+					ret_register(rows->root), ret_relation_name(rows->relid));
 		record.parent_id = i > 0 ? ids[rows->parent] : 0;
 		ids[i] = ret_record_write(&record, &digesters[i]);
 		*recorded = add_count(*recorded, rows->relid, digesters[i].rows);
+		batch->cascaded += i > 0 ? digesters[i].rows : 0;
 		table_close(leaf, NoLock);
 	}
 	batch->rows = digesters[0].rows;
-	batch->cascaded = cascaded;
 	batch->deletion_id = ids[0];
 }
 
@@ -447,6 +471,11 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 		}
 		if (count->rows <= 0)
 			continue;
+		if (count->relid == batch->leaf->relid)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+					 errmsg("a trigger deletes other rows of table %s",
+							batch->leaf->name)));
 
 		ret_digester_init(&digester, run->digest_key);
 		digester.rows = count->rows;
@@ -542,7 +571,6 @@ ret_batch_delete(RetRun *run, void *arg)
 	}
 	else
 	{
-		ret_digester_init(&digester, run->digest_key);
 		delete_directly(run, batch, rel, keeps, &digester);
 		batch->rows = digester.rows;
 		if (digester.rows > 0)

@@ -23,6 +23,7 @@ typedef struct RetBatch
 	int			ntids;
 	int			limit;			/* rows of a range, at most */
 	bool		skip_locked;	/* of a list */
+	bool		is_whole;		/* a partition that went whole */
 
 	/* results */
 	bool		preparing;		/* failed before any row was touched */

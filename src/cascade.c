@@ -5,10 +5,10 @@
  *		a row or hold it.
  *
  * ON DELETE CASCADE deletes behind the back of the statement that causes it:
- * nobody counts those rows. So a batch of a table with cascading children
- * locks its rows, collects all that hangs on them, to any depth, and deletes
- * it by statements of its own, children first; the cascade then finds nothing
- * left. With the parents locked no child can be added meanwhile.
+ * nobody is told which rows. So a batch of a table with cascading children
+ * locks its rows, then collects and locks all that hangs on them, to any
+ * depth. With the parents locked no child can be added meanwhile, so what was
+ * collected is what the cascade will take.
  *
  * Keys are read as the owner of the parent, children as the owner of the
  * child, as PostgreSQL's own foreign key triggers do.
@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "query.h"
+#include "record.h"
 #include "relation.h"
 #include "sandbox.h"
 #include "storage/lmgr.h"
@@ -34,6 +35,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 /*
@@ -378,20 +380,25 @@ typedef struct SeenKey
 	ItemPointerData tid;
 } SeenKey;
 
+/*
+ * A destination for rows (tableoid, ctid): the rows that cascade, by table.
+ */
 typedef struct Collection
 {
-	List	   *sets;			/* RetRows */
+	DestReceiver receiver;
+	MemoryContext context;		/* of the sets, which outlive the query */
+	List	   *sets;			/* RetRows; the first are the parents */
 	HTAB	   *seen;			/* SeenKey */
+	int64		limit;			/* rows; 0: none */
+	Oid			root;			/* what the foreign key in hand names */
+	int			parent;			/* the set it starts from */
 } Collection;
 
 /*
- * Adds a row to a set of its table, once: to one that is deleted before the
- * parent, for sets are deleted from the last to the first. The parent's own
- * set is one, since all of a set goes by one statement.
+ * Adds a row to the set of its table, once. The first set takes no more.
  */
 static void
-collect_row(Collection *collection, Oid relid, Oid root, int parent,
-			ItemPointer tid)
+collect_row(Collection *collection, Oid relid, ItemPointer tid)
 {
 	SeenKey		key;
 	bool		found;
@@ -403,8 +410,13 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 	(void) hash_search(collection->seen, &key, HASH_ENTER, &found);
 	if (found)
 		return;
+	if (collection->limit > 0 &&
+		hash_get_num_entries(collection->seen) > collection->limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("more rows cascade than fit into one batch")));
 
-	for (int i = Max(parent, 0); i < list_length(collection->sets); i++)
+	for (int i = 1; i < list_length(collection->sets); i++)
 	{
 		rows = list_nth(collection->sets, i);
 		if (rows->relid == relid)
@@ -415,8 +427,8 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 	{
 		rows = palloc0(sizeof(RetRows));
 		rows->relid = relid;
-		rows->root = root;
-		rows->parent = parent;
+		rows->root = collection->root;
+		rows->parent = collection->parent;
 		rows->maxtids = 64;
 		rows->tids = palloc(rows->maxtids * sizeof(ItemPointerData));
 		collection->sets = lappend(collection->sets, rows);
@@ -430,64 +442,81 @@ collect_row(Collection *collection, Oid relid, Oid root, int parent,
 	rows->tids[rows->ntids++] = *tid;
 }
 
+static bool
+collection_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	bool		isnull;
+	Datum		relid = slot_getattr(slot, 1, &isnull);
+	Datum		tid = slot_getattr(slot, 2, &isnull);
+	MemoryContext executor;
+
+	executor = MemoryContextSwitchTo(((Collection *) self)->context);
+	collect_row((Collection *) self, DatumGetObjectId(relid),
+				(ItemPointer) DatumGetPointer(tid));
+	MemoryContextSwitchTo(executor);
+	return true;
+}
+
 /*
  * Locks and collects the rows that refer to some rows by one foreign key.
  */
 static void
-collect_children(Collection *collection, RetForeignKey *key, int parent,
-				 Oid owner, const ItemPointerData *tids, int ntids)
+collect_children(Collection *collection, RetForeignKey *key, Oid owner,
+				 const ItemPointerData *tids, int ntids)
 {
-	RetRows    *rows = list_nth(collection->sets, parent);
+	RetRows    *parents = list_nth(collection->sets, collection->parent);
 	RetUser		saved;
 	RetQuery	query;
 	char	   *keyset;
 
 	check_child(key->child, RowExclusiveLock);
 	ret_query_init(&query);
-	keyset = join_keys(&query, key, rows->relid, owner, tids, ntids);
+	keyset = join_keys(&query, key, parents->relid, owner, tids, ntids);
 	ret_query_add(&query,
 				  "SELECT " RET_ROW ".tableoid, " RET_ROW ".ctid FROM %s AS "
 				  RET_ROW ", %s WHERE %s FOR UPDATE OF " RET_ROW,
 				  ret_relation_name(key->child), keyset,
 				  join_condition(key));
+	collection->root = key->child;
 	ret_become_owner(&saved, key->child_owner, NULL);
-	ret_query_run(&query, false, 0, NULL);
+	ret_query_run(&query, false, 0, &collection->receiver);
 	ret_restore_user(&saved);
-
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Datum		relid = ret_result_datum(i, 1, &isnull);
-		Datum		tid = ret_result_datum(i, 2, &isnull);
-
-		collect_row(collection, DatumGetObjectId(relid), key->child, parent,
-					(ItemPointer) DatumGetPointer(tid));
-	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
  * Collects some rows of a leaf and all that goes with them, as RetRows by
- * leaf; the first is the leaf itself, and every other set comes after the one
- * it cascades from. All but the first are locked here; the caller has locked
- * those, and asks about keep policies. Caller must be connected to SPI.
+ * leaf. The first is what was given; every other set comes after the one it
+ * cascades from. All but the first are locked here; the caller has locked
+ * those, and asks about keep policies. More rows than "limit" are an error
+ * (0: no limit). Caller must be connected to SPI.
  */
 List *
-ret_cascade_collect(Oid leaf, Oid owner, const ItemPointerData *tids,
-					int ntids)
+ret_cascade_collect(Oid leaf, Oid owner, ItemPointerData *tids, int ntids,
+					int64 limit)
 {
-	Collection	collection = {NIL, NULL};
+	Collection	collection = {.limit = limit,.context = CurrentMemoryContext};
+	RetRows		given = {.relid = leaf,.root = leaf,.parent = -1,.tids = tids,
+		.ntids = ntids,.maxtids = ntids};
 	HASHCTL		control = {0};
 	List	   *done = NIL;		/* how many rows of each set were followed */
 
 	control.keysize = sizeof(SeenKey);
 	control.entrysize = sizeof(SeenKey);
 	control.hcxt = CurrentMemoryContext;
+	ret_receiver_init(&collection.receiver, collection_receive);
 	collection.seen = hash_create("rows that cascade", 1024, &control,
 								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int i = 0; i < ntids; i++)
-		collect_row(&collection, leaf, leaf, -1,
-					(ItemPointer) unconstify(ItemPointerData *, &tids[i]));
+	{
+		SeenKey		key;
+
+		memset(&key, 0, sizeof(key));
+		key.relid = leaf;
+		key.tid = tids[i];
+		(void) hash_search(collection.seen, &key, HASH_ENTER, NULL);
+	}
+	collection.sets = list_make1(memcpy(palloc(sizeof(RetRows)), &given,
+										sizeof(RetRows)));
 
 	/* sets and their rows grow while they are walked */
 	for (bool again = true; again;)
@@ -497,26 +526,26 @@ ret_cascade_collect(Oid leaf, Oid owner, const ItemPointerData *tids,
 		{
 			RetRows    *rows = list_nth(collection.sets, i);
 			int			from;
+			int			to = rows->ntids;
 			ListCell   *lc;
 
 			if (i == list_length(done))
 				done = lappend_int(done, 0);
 			from = list_nth_int(done, i);
-			if (from == rows->ntids)
+			if (from == to)
 				continue;
 			again = true;
-			lfirst_int(list_nth_cell(done, i)) = rows->ntids;
+			lfirst_int(list_nth_cell(done, i)) = to;
 
 			foreach(lc, ret_foreign_keys_to(rows->relid))
 			{
 				RetForeignKey *key = lfirst(lc);
 
+				collection.parent = i;
 				if (key->delete_action == FKCONSTR_ACTION_CASCADE)
-					collect_children(&collection, key, i,
-									 i == 0 ? owner :
+					collect_children(&collection, key, i == 0 ? owner :
 									 ret_relation_owner(rows->relid),
-									 rows->tids + from,
-									 list_nth_int(done, i) - from);
+									 rows->tids + from, to - from);
 			}
 		}
 	}

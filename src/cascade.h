@@ -41,7 +41,8 @@ extern List *ret_cascade_edges(Oid relid);
 extern void ret_cascade_check(const RetPolicy *policy, Oid relid,
 							  bool accept_new);
 extern List *ret_cascade_collect(Oid leaf, Oid owner,
-								 const ItemPointerData *tids, int ntids);
+								 ItemPointerData *tids, int ntids,
+								 int64 limit);
 extern int	ret_cascade_referenced(List *keys, Oid leaf, Oid owner,
 								   ItemPointerData *tids, int ntids);
 

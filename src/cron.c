@@ -65,6 +65,27 @@ remember_job(RetPolicy *policy, const char *operation)
 }
 
 /*
+ * Whether a job is there, also one that the caller may not see.
+ */
+static bool
+job_exists(int64 job)
+{
+	RetUser		saved;
+	RetQuery	query;
+	bool		exists;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT FROM cron.job WHERE jobid = %s",
+				  ret_query_param(&query, INT8OID, Int64GetDatum(job)));
+	exists = ret_query_run(&query, false, 0, NULL) > 0;
+	ret_restore_user(&saved);
+	SPI_finish();
+	return exists;
+}
+
+/*
  * Ends the job of a policy, in memory. A job that is gone already is fine.
  */
 void
@@ -73,7 +94,8 @@ ret_cron_unschedule(RetPolicy *policy)
 	RetQuery	query;
 
 	if (policy->cron_job != 0 &&
-		OidIsValid(get_extension_oid("pg_cron", true)))
+		OidIsValid(get_extension_oid("pg_cron", true)) &&
+		job_exists(policy->cron_job))
 	{
 		ret_query_init(&query);
 		ret_query_add(&query,
@@ -81,7 +103,12 @@ ret_cron_unschedule(RetPolicy *policy)
 					  " WHERE jobid = %s",
 					  ret_query_param(&query, INT8OID,
 									  Int64GetDatum(policy->cron_job)));
-		(void) call_cron(&query);
+		if (call_cron(&query) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("cron job %lld of policy \"%s\" belongs to another role",
+							(long long) policy->cron_job, policy->name),
+					 errhint("The role that scheduled the policy, or a superuser, can end it.")));
 	}
 	policy->cron = NULL;
 	policy->cron_job = 0;
@@ -99,9 +126,8 @@ retention_schedule(PG_FUNCTION_ARGS)
 
 	ret_require_arg(fcinfo, 0, "name");
 	ret_require_arg(fcinfo, 1, "cron");
-	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	policy = ret_policy_load_for_change(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	cron = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	ret_check_may_govern(policy->relid);
 	if (strcmp(policy->action, "keep") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -132,8 +158,7 @@ retention_unschedule(PG_FUNCTION_ARGS)
 	RetPolicy  *policy;
 
 	ret_require_arg(fcinfo, 0, "name");
-	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
-	ret_check_may_govern(policy->relid);
+	policy = ret_policy_load_for_change(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (policy->cron == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -190,11 +190,13 @@ add_leaf(RetRun *run, Oid relid)
 static void
 plan(RetRun *run, void *arg)
 {
-	Relation	rel = ret_policy_open(run->policy);
+	Relation	rel;
 	List	   *renames;
 	char	   *mismatch;
 	ListCell   *lc;
 
+	ret_batch_lock_timeout();
+	rel = ret_policy_open(run->policy);
 	run->owner = rel->rd_rel->relowner;
 	ret_relation_check(rel, run->owner);
 	mismatch = ret_policy_mismatch(run->policy, rel, &renames);
@@ -384,6 +386,11 @@ walk(RetRun *run)
 				break;
 			ret_path_walk(run, lfirst(lc));
 		}
+		if (run->locked_leaf && !run->end_state)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("table %s is locked by another session",
+							run->locked_leaf)));
 	}
 	PG_CATCH();
 	{
@@ -538,6 +545,10 @@ ret_enter_call(FunctionCallInfo fcinfo, const char *name)
 
 	PreventCommandIfReadOnly(name);
 	PreventCommandDuringRecovery(name);
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s cannot be called by what a policy runs", name)));
 	if (atomic && IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

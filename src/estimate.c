@@ -35,9 +35,7 @@
 /* tables up to this size are counted, not sampled */
 #define COUNT_BLOCKS 8192
 
-/* a sample of this many blocks has a standard error below 1.6 % */
 #define SAMPLE_BLOCKS 1000
-#define SAMPLE_MARGIN (4 * 0.5 / sqrt(SAMPLE_BLOCKS))
 
 /* smaller tables may be emptied without asking */
 #define GUARDED_ROWS 1000
@@ -238,6 +236,18 @@ count_leaves(RetRun *run, double percent, double *rows, double *due)
 }
 
 /*
+ * How far the share of a sample may be from that of the table: four standard
+ * errors, as if all rows of a block were alike.
+ */
+static double
+sample_margin(double share)
+{
+	double		variance = Max(share * (1 - share), 1.0 / SAMPLE_BLOCKS);
+
+	return 4 * sqrt(variance / SAMPLE_BLOCKS);
+}
+
+/*
  * Ends a run that would take more of its table than max_fraction, as
  * needs_confirmation. A run that was confirmed is not asked. Where only a
  * sample was looked at, the run gets a limit besides.
@@ -261,10 +271,10 @@ ret_guard_fraction(RetRun *run)
 		double		percent = 100.0 * SAMPLE_BLOCKS / blocks;
 
 		count_leaves(run, percent, &rows, &due);
-		if (rows > 0 && due / rows + SAMPLE_MARGIN < fraction)
+		if (rows > 0 && due / rows + sample_margin(due / rows) < fraction)
 		{
 			run->rows_limit = (int64) (rows * 100 / percent *
-									   (fraction + SAMPLE_MARGIN));
+									   (fraction + sample_margin(due / rows)));
 			return;
 		}
 	}

@@ -107,7 +107,7 @@ static Tally
 count_leaf(RetPolicy *policy, Relation leaf, TimestampTz at)
 {
 	List	   *keeps = strcmp(policy->action, "keep") == 0 ? NIL :
-		ret_keeps_load(RelationGetRelid(leaf), false);
+		ret_keeps_load(RelationGetRelid(leaf), false, policy->zone);
 	RetQuery	query;
 	Tally		tally = {0};
 
@@ -252,7 +252,9 @@ key_condition(RetQuery *query, Relation rel, ArrayType *key)
 						 nulls[i] ? "IS NOT DISTINCT FROM" : "=",
 						 nulls[i] ? ret_query_null(query, TEXTOID) :
 						 ret_query_param(query, TEXTOID, texts[i]),
-						 ret_expr_type_name(attr->atttypid));
+						 format_type_extended(attr->atttypid, attr->atttypmod,
+											  FORMAT_TYPE_TYPEMOD_GIVEN |
+											  FORMAT_TYPE_FORCE_QUALIFY));
 	}
 	return sql.data;
 }

@@ -159,6 +159,12 @@ check_query(Query *query, ReferencesContext *context)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("%s contains a sub-select that takes a sample",
 							kind_name(context->kind))));
+		if (rte->rtekind == RTE_RELATION &&
+			get_rel_persistence(rte->relid) == RELPERSISTENCE_TEMP)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s reads temporary table \"%s\"",
+							kind_name(context->kind), get_rel_name(rte->relid))));
 		if (rte->rtekind == RTE_RELATION)
 			context->expr->relations =
 				list_append_unique_oid(context->expr->relations, rte->relid);
@@ -202,8 +208,25 @@ references_walker(Node *node, void *arg)
 		context->level--;
 		return stop;
 	}
+	if (IsA(node, CoerceToDomain))
+		context->expr->domains =
+			list_append_unique_oid(context->expr->domains,
+								   ((CoerceToDomain *) node)->resulttype);
 	(void) check_functions_in_node(node, collect_function, context->expr);
 	return expression_tree_walker(node, references_walker, context);
+}
+
+static Oid
+type_owner(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 /*
@@ -231,6 +254,16 @@ check_foreign_code(const RetExpr *expr, RetExprKind kind)
 					 errmsg("%s on a superuser's table calls function %s of role \"%s\"",
 							kind_name(kind), format_procedure(lfirst_oid(lc)),
 							GetUserNameFromId(owner, true)),
+					 errhint("Give the table to an ordinary role with ALTER TABLE ... OWNER TO.")));
+	}
+	foreach(lc, expr->domains)
+	{
+		if (!superuser_arg(type_owner(lfirst_oid(lc))))
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("%s on a superuser's table uses domain %s of role \"%s\"",
+							kind_name(kind), format_type_be(lfirst_oid(lc)),
+							GetUserNameFromId(type_owner(lfirst_oid(lc)), true)),
 					 errhint("Give the table to an ordinary role with ALTER TABLE ... OWNER TO.")));
 	}
 	foreach(lc, expr->relations)
@@ -363,6 +396,8 @@ ret_expr_parse(Relation rel, const char *text, RetExprKind kind, bool canonical,
 	if (superuser_arg(rel->rd_rel->relowner))
 		check_foreign_code(expr, kind);
 
+	expr->is_column = IsA(node, Var);
+	expr->is_mutable = contain_mutable_functions(node);
 	expr->type = exprType(node);
 	expr->sql = print_canonical(rel, node);
 	free_parsestate(pstate);

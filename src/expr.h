@@ -25,6 +25,9 @@ typedef struct RetExpr
 	List	   *columns;		/* attribute numbers (int) it refers to */
 	List	   *relations;		/* Oid, that its sub-selects read */
 	List	   *functions;		/* Oid, that it calls */
+	List	   *domains;		/* Oid, that it casts to */
+	bool		is_mutable;		/* its value may depend on the zone */
+	bool		is_column;		/* nothing but a column */
 } RetExpr;
 
 typedef struct RetColumn

@@ -28,6 +28,7 @@
 #include "nodes/primnodes.h"
 #include "partition.h"
 #include "partitioning/partdefs.h"
+#include "path.h"
 #include "predicate.h"
 #include "query.h"
 #include "record.h"
@@ -296,23 +297,31 @@ bool
 ret_partition_take(RetRun *run, RetLeaf *leaf)
 {
 	Take		take = {leaf, false, false, 0};
+	RetBatch	batch = {0};
 	ErrorData  *error;
+	bool		done;
 
 	if (!OidIsValid(leaf->parent))
 		return false;
-	if (!ret_attempt(run, take_partition, &take, &error))
+	run->is_patient = true;
+	done = ret_attempt(run, take_partition, &take, &error);
+	run->is_patient = false;
+	if (!done)
 	{
-		if (ret_error_is_cancel(error) && !ret_error_is_timeout(run, error))
+		if (ret_error_is_cancel(error))
 			ReThrowError(error);
+		ereport(DEBUG1,
+				(errmsg_internal("partition %s goes row by row: %s",
+								 leaf->name, error->message)));
+		FreeErrorData(error);
 		return false;
 	}
 	if (take.is_future)
 		return true;
 	if (!take.fits)
 		return false;
-	run->rows += take.rows;
-	run->due_rows += take.rows;
-	run->batches++;
-	ret_progress_batch(run->rows, run->blocked, run->batches, leaf->nblocks);
+	batch.rows = take.rows;
+	batch.is_whole = true;
+	ret_pace(run, &batch, leaf->nblocks);
 	return true;
 }

@@ -43,6 +43,9 @@
 /* a run gives up when so many batches ran into retention.batch_timeout */
 #define MAX_TIMEOUTS 3
 
+/* what a run may be ahead of its rate after it found nothing for a while */
+#define RATE_CREDIT_MS 1000
+
 typedef struct ListState
 {
 	int			refusals;		/* since the last row that went */
@@ -75,8 +78,8 @@ window_is_closed(RetRun *run)
  * Between two batches: counts the one before, shows it, and waits as long as
  * the rate wants. Afterwards the run may have to end.
  */
-static void
-pace(RetRun *run, RetBatch *batch, int64 blocks_done)
+void
+ret_pace(RetRun *run, const RetBatch *batch, int64 blocks_done)
 {
 	run->rows += batch->rows + batch->cascaded;
 	run->due_rows += batch->rows;
@@ -89,9 +92,15 @@ pace(RetRun *run, RetBatch *batch, int64 blocks_done)
 						  "more rows are due than were estimated, more than max_fraction of the table");
 	if (run->policy->rate > 0 && run->xact != RET_XACT_ATOMIC)
 	{
-		int64		wait = run->rate_start - ret_monotonic_ms() +
-			run->rows * 1000 / run->policy->rate;
+		int64		wait;
 
+		if (!batch->is_whole)
+			run->rate_rows += batch->rows + batch->cascaded;
+		wait = run->rate_start - ret_monotonic_ms() +
+			run->rate_rows * 1000 / run->policy->rate;
+		/* a quiet stretch is no credit for a burst */
+		if (wait < -RATE_CREDIT_MS)
+			run->rate_start += -RATE_CREDIT_MS - wait;
 		if (wait > 0)
 		{
 			ret_progress_waiting("rate");
@@ -226,18 +235,21 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 			if (batch.rows < (uint64) ntids &&
 				(skip_locked || leaf->has_row_trigger))
 				count_refused(run, leaf, tids, ntids, skip_locked);
-			pace(run, &batch, ItemPointerGetBlockNumberNoCheck(tids));
+			ret_pace(run, &batch, ItemPointerGetBlockNumberNoCheck(tids));
 			return;
 		}
 		check_error(run, &batch, error);
 		if (is_lock_error(error) && !skip_locked)
 		{
+			FreeErrorData(error);
 			take_list(run, leaf, tids, ntids, true, state);
 			return;
 		}
 		if (is_reference_error(error) && leaf->reference_cause == NULL)
 		{
-			leaf->reference_cause = error->message;
+			leaf->reference_cause = MemoryContextStrdup(run->context,
+														error->message);
+			FreeErrorData(error);
 			take_unreferenced(run, leaf, tids, ntids, skip_locked, state);
 			return;
 		}
@@ -245,6 +257,7 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 		{
 			int			half = ntids / 2;
 
+			FreeErrorData(error);
 			take_list(run, leaf, tids, half, skip_locked, state);
 			take_list(run, leaf, tids + half, ntids - half, skip_locked,
 					  state);
@@ -252,6 +265,7 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 		}
 		state->refusals++;
 		ret_run_block(run, 1, error->message);
+		FreeErrorData(error);
 		return;
 	}
 	ret_run_block(run, ntids, run->blocked_cause);
@@ -324,14 +338,16 @@ take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 	{
 		check_error(run, &batch, error);
 		if (is_reference_error(error))
-			leaf->reference_cause = error->message;
+			leaf->reference_cause = MemoryContextStrdup(run->context,
+														error->message);
+		FreeErrorData(error);
 		return take_window_as_list(run, leaf, from, to);
 	}
 	if (batch.leaf_is_gone)
 		ItemPointerSet(&next, leaf->nblocks, 0);
 	else if (batch.rows == (uint64) batch.limit)
 		next = *from;
-	pace(run, &batch, ItemPointerGetBlockNumberNoCheck(&next));
+	ret_pace(run, &batch, ItemPointerGetBlockNumberNoCheck(&next));
 	return next;
 }
 
@@ -410,8 +426,8 @@ walk_index(RetRun *run, RetLeaf *leaf)
 /*
  * Goes through one leaf: whole, by index or by windows.
  */
-void
-ret_path_walk(RetRun *run, RetLeaf *leaf)
+static void
+walk_leaf(RetRun *run, RetLeaf *leaf)
 {
 	if (ret_partition_take(run, leaf) || run->end_state)
 		return;
@@ -419,4 +435,36 @@ ret_path_walk(RetRun *run, RetLeaf *leaf)
 		walk_index(run, leaf);
 	else
 		walk_windows(run, leaf);
+}
+
+/*
+ * Goes through one leaf. One that somebody has locked is left for another
+ * time, and the run goes on with the next; it ends as failed, so that it is
+ * tried again soon.
+ */
+void
+ret_path_walk(RetRun *run, RetLeaf *leaf)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		walk_leaf(run, leaf);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* the step that failed has ended its (sub)transaction */
+		MemoryContextSwitchTo(run->context);
+		error = CopyErrorData();
+		if (!is_lock_error(error) || list_length(run->leaves) == 1)
+			PG_RE_THROW();
+		FlushErrorState();
+		MemoryContextSwitchTo(caller);
+		if (run->locked_leaf == NULL)
+			run->locked_leaf = leaf->name;
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
 }

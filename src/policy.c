@@ -47,7 +47,8 @@ PG_FUNCTION_INFO_V1(retention_mismatch);
 	" p.every, p.run_window, p.rate::bigint, p.max_fraction, p.state," \
 	" p.reason, p.version::bigint, p.anchor, p.next_run," \
 	" p.failures::bigint, p.cascades, p.cron, p.cron_job," \
-	" p.owner_oid::bigint, p.depends::text[], p.depends IS NOT NULL" \
+	" p.owner_oid::bigint, p.depends::text[], p.depends IS NOT NULL," \
+	" p.zone_matters" \
 	" FROM retention.policy p JOIN retention.relation r USING (relation_id) "
 
 static Interval *
@@ -121,6 +122,7 @@ read_policy(uint64 row)
 	foreach(lc, ret_result_texts(row, 32))
 		policy->depends = lappend_oid(policy->depends, atooid(lfirst(lc)));
 	policy->knows_depends = DatumGetBool(ret_result_datum(row, 33, &isnull));
+	policy->zone_matters = DatumGetBool(ret_result_datum(row, 34, &isnull));
 	return policy;
 }
 
@@ -526,10 +528,9 @@ ret_policy_rename_columns(RetPolicy *policy, Relation rel, List *renames)
 
 	if (strcmp(clock->sql, policy->clock_sql) != 0)
 	{
-		policy->clock = list_length(clock->columns) == 1 &&
-			strncmp(clock->sql, RET_ROW ".", strlen(RET_ROW ".")) == 0 ?
-			clock->sql + strlen(RET_ROW ".") : clock->sql;
 		policy->clock_sql = clock->sql;
+		policy->clock = clock->is_column ?
+			clock->sql + strlen(RET_ROW ".") : clock->sql;
 	}
 	if (filter && strcmp(filter->sql, policy->filter_sql) != 0)
 	{
@@ -548,7 +549,7 @@ ret_policy_rename_columns(RetPolicy *policy, Relation rel, List *renames)
 /*
  * Writes a policy: a new one, which gets its id and version here, or what has
  * become of one. Does not touch next_run and failures of an old one. Logging
- * is up to the caller.
+ * is up to the caller. Errors when somebody else has changed it meanwhile.
  */
 void
 ret_policy_save(RetPolicy *policy, bool is_new)
@@ -581,15 +582,15 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, owner_oid, depends, identity, next_run) VALUES (" :
+				  " cascades, cron, cron_job, anchor, owner_oid, depends, zone_matters, identity, next_run) VALUES (" :
 				  "UPDATE retention.policy SET (name, relation_id, owner,"
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, owner_oid, depends, identity, version) = (");
+				  " cascades, cron, cron_job, anchor, owner_oid, depends, zone_matters, identity, version) = (");
 	ret_query_add(&query,
 				  "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::int2[], %s, %s,"
-				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, %s::oid[], %s, ",
+				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, %s::oid[], %s, %s, ",
 				  ret_query_text(&query, policy->name),
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->relation_id)),
 				  ret_query_text(&query, policy->owner),
@@ -619,6 +620,7 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  policy->knows_depends ?
 				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(depends)) :
 				  ret_query_null(&query, TEXTARRAYOID),
+				  ret_query_param(&query, BOOLOID, BoolGetDatum(policy->zone_matters)),
 				  ret_query_identity(&query));
 	if (is_new)
 		ret_query_add(&query, "%s)", policy->next_run == DT_NOEND ?
@@ -626,11 +628,18 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 					  ret_query_param(&query, TIMESTAMPTZOID,
 									  TimestampTzGetDatum(policy->next_run)));
 	else
-		ret_query_add(&query, "version + 1) WHERE policy_id = %s",
+		ret_query_add(&query, "version + 1) WHERE policy_id = %s AND version = %s",
 					  ret_query_param(&query, INT4OID,
-									  Int32GetDatum(policy->policy_id)));
+									  Int32GetDatum(policy->policy_id)),
+					  ret_query_param(&query, INT4OID,
+									  Int32GetDatum(policy->version)));
 	ret_query_add(&query, " RETURNING policy_id, version");
-	ret_query_run(&query, false, 0, NULL);
+	if (ret_query_run(&query, false, 0, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("policy \"%s\" was changed by somebody else at the same time",
+						policy->name),
+				 errhint("Try again.")));
 	policy->policy_id = DatumGetInt32(ret_result_datum(0, 1, &isnull));
 	policy->version = DatumGetInt32(ret_result_datum(0, 2, &isnull));
 	ret_restore_user(&saved);

@@ -31,6 +31,7 @@ typedef struct RetPolicy
 	bool		knows_depends;
 	List	   *depends;		/* Oid, of functions and tables */
 	char	   *zone;
+	bool		zone_matters;	/* to what clock and filter say */
 	Interval   *every;			/* NULL: by hand only */
 	char	   *run_window;		/* or NULL */
 	int			rate;			/* rows a second; 0: no limit */

@@ -204,6 +204,43 @@ try_query(RetPolicy *policy, Relation rel)
 }
 
 /*
+ * Keep policies and policies that delete must agree on the zone where it
+ * matters; better they hear of it now than at the first run.
+ */
+static void
+check_zones(RetPolicy *policy)
+{
+	List	   *others = ret_policy_find_on(ret_relation_ancestors(policy->relid),
+											is_keep(policy) ? "delete" : "keep");
+	ListCell   *lc;
+
+	foreach(lc, others)
+	{
+		RetPolicy  *other = lfirst(lc);
+
+		if (is_keep(policy))
+			ret_keep_check_zone(policy, other->zone);
+		else
+			ret_keep_check_zone(other, policy->zone);
+	}
+}
+
+/*
+ * An expression runs with the rights of the table's owner. Nobody but
+ * superusers writes what runs as superuser.
+ */
+static void
+check_author(Relation rel)
+{
+	if (superuser_arg(rel->rd_rel->relowner) && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("only a superuser can make policies on \"%s\", which belongs to a superuser",
+						RelationGetRelationName(rel)),
+				 errhint("Give the table to an ordinary role with ALTER TABLE ... OWNER TO.")));
+}
+
+/*
  * Understands clock and filter, given as the user wrote them or (NULL) as the
  * policy has them, against the table as it is now. Fills in everything that
  * depends on the table.
@@ -217,6 +254,7 @@ define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
 	RetExpr    *clock_expr;
 	RetExpr    *filter_expr = NULL;
 
+	check_author(rel);
 	/* names mean what they mean to the caller */
 	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
 	if (clock || filter)
@@ -244,6 +282,9 @@ define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
 	policy->owner_oid = rel->rd_rel->relowner;
 	policy->depends = ret_expr_depends(clock_expr, filter_expr);
 	policy->knows_depends = true;
+	policy->zone_matters = clock_expr->is_mutable ||
+		(filter_expr && filter_expr->is_mutable);
+	check_zones(policy);
 	try_query(policy, rel);
 }
 
@@ -295,8 +336,8 @@ lock_out_batches(RetPolicy *policy)
  * Locks the row of a policy against other changes and loads it; checks the
  * caller's right.
  */
-static RetPolicy *
-load_for_change(const char *name)
+RetPolicy *
+ret_policy_load_for_change(const char *name)
 {
 	RetUser		saved;
 	RetQuery	query;
@@ -393,6 +434,27 @@ retention_add_policy(PG_FUNCTION_ARGS)
 }
 
 /*
+ * What a policy says about a table that was changed meanwhile: renamed columns
+ * are followed; for more it has to be said anew, or resume_policy() to be
+ * called, which accepts the change.
+ */
+static void
+fit(RetPolicy *policy, Relation rel, bool is_said_anew)
+{
+	List	   *renames;
+	char	   *mismatch = ret_policy_mismatch(policy, rel, &renames);
+
+	if (mismatch && !is_said_anew)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("policy \"%s\" does not fit table %s any more: %s",
+						policy->name, policy->relation_name, mismatch),
+				 errhint("Give clock and filter anew, or accept the change with retention.resume_policy() first.")));
+	if (mismatch == NULL && renames)
+		ret_policy_rename_columns(policy, rel, renames);
+}
+
+/*
  * Whether all arguments but the first are null.
  */
 static bool
@@ -419,7 +481,7 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	char	   *filter = text_arg(fcinfo, 3);
 
 	ret_require_arg(fcinfo, 0, "name");
-	policy = load_for_change(text_arg(fcinfo, 0));
+	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	if (is_nothing_given(fcinfo))
 		PG_RETURN_VOID();
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
@@ -452,6 +514,8 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 		policy->max_fraction = choose_fraction(PG_GETARG_FLOAT4(8));
 
 	check_leaves(rel);
+	fit(policy, rel, clock != NULL && (filter != NULL ||
+									   policy->filter_sql == NULL));
 	define(policy, rel, clock, filter, NIL);
 	lock_out_batches(policy);
 	/* what was asked for confirmation is another thing now */
@@ -481,7 +545,7 @@ retention_drop_policy(PG_FUNCTION_ARGS)
 	RetQuery	query;
 
 	ret_require_arg(fcinfo, 0, "name");
-	policy = load_for_change(text_arg(fcinfo, 0));
+	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	if (policy->cron)
 		ret_cron_unschedule(policy);
@@ -508,7 +572,7 @@ retention_pause_policy(PG_FUNCTION_ARGS)
 	char	   *reason = text_arg(fcinfo, 1);
 
 	ret_require_arg(fcinfo, 0, "name");
-	policy = load_for_change(text_arg(fcinfo, 0));
+	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	if (is_keep(policy))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -533,7 +597,7 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	List	   *renames = NIL;
 
 	ret_require_arg(fcinfo, 0, "name");
-	policy = load_for_change(text_arg(fcinfo, 0));
+	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	rel = ret_policy_open(policy);
 	check_leaves(rel);

@@ -10,6 +10,7 @@
 #include "policy.h"
 
 extern void ret_require_arg(FunctionCallInfo fcinfo, int n, const char *name);
+extern RetPolicy *ret_policy_load_for_change(const char *name);
 extern void ret_policy_follow_rename(RetPolicy *policy, Relation rel,
 									 List *renames);
 

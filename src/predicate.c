@@ -23,14 +23,31 @@
 #include "utils/timestamp.h"
 
 /*
+ * A statement has one time zone: errors when a keep policy would say another
+ * thing in the zone of the policy that deletes than in its own.
+ */
+void
+ret_keep_check_zone(const RetPolicy *keep, const char *zone)
+{
+	if (keep->zone_matters && strcmp(keep->zone, zone) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("keep policy \"%s\" is reckoned in time zone %s, and the policy that deletes in %s",
+						keep->name, keep->zone, zone),
+				 errdetail("Its clock or filter depends on the zone."),
+				 errhint("Give both the same zone with retention.alter_policy(), or write AT TIME ZONE into the expression.")));
+}
+
+/*
  * The keep policies on a table or on what it is a part of. Unknown means
  * stop: errors when one of them no longer fits the table.
  *
- * Caller must hold a lock on the table. If rows are going to be deleted, "lock"
- * takes the governance lock shared.
+ * The zone is that of the policy that deletes. Caller must hold a lock on the
+ * table. If rows are going to be deleted, "lock" takes the governance lock
+ * shared.
  */
 List *
-ret_keeps_load(Oid relid, bool lock)
+ret_keeps_load(Oid relid, bool lock, const char *zone)
 {
 	List	   *relids = ret_relation_ancestors(relid);
 	List	   *keeps;
@@ -48,6 +65,7 @@ ret_keeps_load(Oid relid, bool lock)
 		List	   *renames;
 		char	   *mismatch = ret_policy_mismatch(keep, rel, &renames);
 
+		ret_keep_check_zone(keep, zone);
 		if (mismatch == NULL && renames != NIL)
 			ret_policy_rename_columns(keep, rel, renames);
 		else if (mismatch == NULL &&

@@ -10,7 +10,8 @@
 #include "query.h"
 
 /* Keep policies (RetPolicy) that protect rows of a table. */
-extern List *ret_keeps_load(Oid relid, bool lock);
+extern List *ret_keeps_load(Oid relid, bool lock, const char *zone);
+extern void ret_keep_check_zone(const RetPolicy *keep, const char *zone);
 
 extern char *ret_predicate_clock(RetQuery *query, const RetPolicy *policy);
 extern char *ret_predicate_due_at(RetQuery *query, const RetPolicy *policy);

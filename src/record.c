@@ -8,9 +8,9 @@
  * whether a certain row was deleted, not enough to learn which rows were. It
  * is written in the transaction that deletes the rows.
  *
- * What is digested of a value is its bytes in memory, in network order for
- * numbers, so that no setting and no function of a type's owner has a say.
- * Text is compared by its bytes, whatever its collation.
+ * What is digested of a value is its bytes in memory, in network order where
+ * it is passed by value, so that no setting and no function of a type's owner
+ * has a say. Text is compared by its bytes, whatever its collation.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +31,7 @@
 #include "relation.h"
 #include "sandbox.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -143,7 +144,11 @@ digest_datum(RetSipHash *state, Datum value, Form_pg_attribute attr,
 			value = Float4GetDatum(0);
 		else if (kind == DIGEST_FLOAT8 && DatumGetFloat8(value) == 0)
 			value = Float8GetDatum(0);
-		word = pg_hton64((uint64) DatumGetInt64(value));
+		/* whether a type is signed does not show in the digest */
+		word = (uint64) value;
+		if (attr->attlen < (int) sizeof(Datum))
+			word &= (UINT64CONST(1) << (8 * attr->attlen)) - 1;
+		word = pg_hton64(word);
 		ret_siphash_update(state, &word, sizeof(word));
 	}
 	else if (attr->attlen == -1)
@@ -219,7 +224,12 @@ tid_receive(TupleTableSlot *slot, DestReceiver *self)
 	}
 	receiver->tids[receiver->ntids++] = *(ItemPointer) DatumGetPointer(tid);
 	if (slot->tts_tupleDescriptor->natts > 1)
-		receiver->last_value = slot_getattr(slot, 2, &isnull);
+	{
+		Form_pg_attribute attr = TupleDescAttr(slot->tts_tupleDescriptor, 1);
+
+		receiver->last_value = datumCopy(slot_getattr(slot, 2, &isnull),
+										 attr->attbyval, attr->attlen);
+	}
 	return true;
 }
 
@@ -247,14 +257,24 @@ static const DestReceiver receiver_template = {
 };
 
 /*
+ * A destination of our own that does something with each row.
+ */
+void
+ret_receiver_init(DestReceiver *receiver,
+				  bool (*receive) (TupleTableSlot *slot, DestReceiver *self))
+{
+	*receiver = receiver_template;
+	receiver->receiveSlot = receive;
+}
+
+/*
  * Starts an empty digester in the current memory context.
  */
 void
 ret_digester_init(RetDigester *digester, const uint8 *key)
 {
-	digester->receiver = receiver_template;
+	ret_receiver_init(&digester->receiver, digester_receive);
 	digester->receiver.rStartup = digester_startup;
-	digester->receiver.receiveSlot = digester_receive;
 	memcpy(digester->key, key, RET_DIGEST_SIZE);
 	initStringInfo(&digester->digests);
 	digester->skip = 1;
@@ -265,8 +285,7 @@ ret_digester_init(RetDigester *digester, const uint8 *key)
 void
 ret_tid_receiver_init(RetTidReceiver *receiver)
 {
-	receiver->receiver = receiver_template;
-	receiver->receiver.receiveSlot = tid_receive;
+	ret_receiver_init(&receiver->receiver, tid_receive);
 	receiver->maxtids = 1024;
 	receiver->ntids = 0;
 	receiver->tids = palloc(receiver->maxtids * sizeof(ItemPointerData));

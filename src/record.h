@@ -33,7 +33,7 @@ typedef struct RetDigester
 
 /*
  * A destination for rows (ctid, or ctid and a value): keeps the ctids in the
- * order they come, and the value of the last row, which must be by value.
+ * order they come, and the value of the last row.
  */
 typedef struct RetTidReceiver
 {
@@ -60,6 +60,9 @@ typedef struct RetRecord
 } RetRecord;
 
 extern bool ret_digest_key_load(uint8 *key, bool make);
+extern void ret_receiver_init(DestReceiver *receiver,
+							  bool (*receive) (TupleTableSlot *slot,
+											   DestReceiver *self));
 extern void ret_digester_init(RetDigester *digester, const uint8 *key);
 extern void ret_tid_receiver_init(RetTidReceiver *receiver);
 extern int64 ret_record_write(const RetRecord *record,

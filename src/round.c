@@ -61,7 +61,7 @@ list_due(RetRun *run, void *arg)
 	round->next = DT_NOEND;
 	if (!ret_extension_is_usable())
 		return;
-	if (!RecoveryInProgress())
+	if (!RecoveryInProgress() && run->xact != RET_XACT_ATOMIC)
 		ret_identity_check();
 	SPI_connect();
 	ret_become_extension(&saved);
@@ -225,7 +225,9 @@ retention_run_due(PG_FUNCTION_ARGS)
 {
 	RetXact		xact = ret_enter_call(fcinfo, "run_due()");
 
-	ret_engine_recover(xact);
+	/* in somebody's transaction the locks would stay */
+	if (xact != RET_XACT_ATOMIC)
+		ret_engine_recover(xact);
 	(void) ret_engine_run_due(xact);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -41,6 +41,8 @@ typedef struct RetRun
 	int64		attempt_ms;		/* how long the last step took */
 	int64		rate_start;		/* monotonic, ms */
 	int64		waited_ms;		/* for the rate */
+	int64		rate_rows;		/* rows that count for it */
+	char	   *locked_leaf;	/* the first that could not be locked */
 
 	const char *end_state;		/* set when the run has to end early */
 	char	   *end_reason;

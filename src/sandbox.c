@@ -45,6 +45,9 @@ become(RetUser *saved, Oid userid, int flags)
 	saved->guc_level = NewGUCNestLevel();
 	SetUserIdAndSecContext(userid, saved->sec_context | flags);
 	ret_set_guc("search_path", "pg_catalog, pg_temp");
+	/* text that is printed by one session is parsed by another */
+	ret_set_guc("standard_conforming_strings", "on");
+	ret_set_guc("quote_all_identifiers", "off");
 }
 
 /*
@@ -63,6 +66,10 @@ ret_become_owner(RetUser *saved, Oid owner, const char *zone)
 	ret_set_guc("extra_float_digits", "3");
 	ret_set_guc("bytea_output", "hex");
 	ret_set_guc("lc_monetary", "C");
+	ret_set_guc("lc_numeric", "C");
+	ret_set_guc("lc_time", "C");
+	ret_set_guc("xmloption", "content");
+	ret_set_guc("default_text_search_config", "pg_catalog.simple");
 	ret_set_guc("array_nulls", "on");
 	ret_set_guc("transform_null_equals", "off");
 	ret_set_guc("enable_tidscan", "on");

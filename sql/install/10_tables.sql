@@ -34,6 +34,7 @@ CREATE TABLE retention.policy (
 	column_types text[] NOT NULL,
 	depends      oid[],             -- functions and tables; NULL: not known here
 	zone         text NOT NULL,
+	zone_matters boolean NOT NULL,  -- to what clock and filter say
 	every        interval,          -- NULL: never by a worker
 	run_window   text,
 	rate         integer,

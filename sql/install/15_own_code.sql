@@ -158,6 +158,8 @@ BEGIN ATOMIC
 		JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
 	WHERE c.contype = 'f'
 		AND c.confrelid = $1
+		-- from PostgreSQL 18 on there are keys that are not enforced
+		AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
 		AND NOT EXISTS (
 			SELECT FROM pg_catalog.pg_constraint p
 			WHERE p.oid = c.conparentid AND p.confrelid = c.confrelid)
@@ -199,6 +201,7 @@ BEGIN ATOMIC
 		JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 	WHERE c.contype = 'f'
 		AND c.confdeltype IN ('c', 'n', 'd')
+		AND coalesce(to_jsonb(c) ->> 'conenforced', 'true') = 'true'
 		AND NOT EXISTS (
 			SELECT FROM pg_catalog.pg_constraint p
 			WHERE p.oid = c.conparentid AND p.conrelid <> c.conrelid);

@@ -54,7 +54,8 @@ for my $n (1 .. 3)
 	is(signal_worker('pg_terminate_backend'), 't', "terminated, $n");
 	ok( wait_until($node, "SELECT count(*) = 1 FROM retention.progress
 			WHERE run_id > $run AND rows > 0"),
-		'the next worker goes on');
+		'the next worker goes on')
+	  or die 'nothing after this makes sense';
 	is( sql("SELECT state FROM retention.runs WHERE run_id = $run"),
 		'crashed', 'the run is marked');
 }

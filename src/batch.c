@@ -210,7 +210,8 @@ count_all_deleted(void)
 	ret_query_add(&query,
 				  "SELECT c.oid::bigint, n FROM pg_class c,"
 				  " pg_stat_get_xact_tuples_deleted(c.oid) AS n"
-				  " WHERE c.relkind = 'r' AND c.oid >= %d AND n > 0",
+				  " WHERE c.relkind = 'r' AND c.oid >= %d AND n > 0"
+				  " AND c.relnamespace <> 'retention'::regnamespace",
 				  FirstNormalObjectId);
 	ret_query_run_kept(&query, &plan);
 	for (uint64 i = 0; i < SPI_processed; i++)

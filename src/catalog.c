@@ -14,6 +14,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/indexing.h"
@@ -232,7 +233,7 @@ ret_register(Oid relid)
  * restores a backup to get rows back does not want them purged at once. Also
  * forgets relations that were dropped.
  *
- * Caller must be in a transaction that can write. Connects to SPI itself.
+ * Does nothing where it cannot write. Connects to SPI itself.
  */
 void
 ret_identity_check(void)
@@ -242,6 +243,8 @@ ret_identity_check(void)
 	const char *ours;
 	bool		has_dropped;
 
+	if (XactReadOnly || RecoveryInProgress())
+		return;
 	SPI_connect();
 	ret_become_extension(&saved);
 	ret_query_init(&query);

@@ -142,6 +142,7 @@ retention_preview(PG_FUNCTION_ARGS)
 
 	ret_require_arg(fcinfo, 0, "name");
 	ret_require_arg(fcinfo, 1, "\"at\"");
+	ret_identity_check();
 	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	at = PG_GETARG_TIMESTAMPTZ(1);
 	if (OidIsValid(ret_relation_owner(policy->relid)))
@@ -427,6 +428,7 @@ retention_explain_row(PG_FUNCTION_ARGS)
 	Verdict		nothing = {.no_clock = true,.no_due_at = true};
 
 	check_may_look(relid);
+	ret_identity_check();
 	InitMaterializedSRF(fcinfo, 0);
 	rel = table_open(relid, AccessShareLock);
 	ret_relation_check(rel, rel->rd_rel->relowner);

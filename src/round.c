@@ -61,7 +61,7 @@ list_due(RetRun *run, void *arg)
 	round->next = DT_NOEND;
 	if (!ret_extension_is_usable())
 		return;
-	if (!RecoveryInProgress() && run->xact != RET_XACT_ATOMIC)
+	if (run->xact != RET_XACT_ATOMIC)
 		ret_identity_check();
 	SPI_connect();
 	ret_become_extension(&saved);

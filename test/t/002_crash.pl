@@ -22,8 +22,9 @@ plan skip_all => 'needs /proc' unless -e "/proc/$$/task/$$/children";
 my $kills = $ENV{RETENTION_KILLS} || 100;
 my $rows = $ENV{RETENTION_ROWS} || 1_000_000;
 
-# So many rows in a batch that the work lasts for about twice the kills.
-my $batch_rows = int($rows / $kills / 50) || 1;
+# So few rows in a batch that the work lasts for more than all the kills: a
+# worker lives for a few dozen batches.
+my $batch_rows = int($rows / $kills / 150) || 1;
 
 my $seed = $ENV{RETENTION_SEED} || time;
 srand($seed);
@@ -60,7 +61,7 @@ sql("SELECT retention.add_policy('victim', 'delete', '30 days', 'at',
 # while. Every moment has its turn, but few kills come before the first batch:
 # a policy that crashes without getting anywhere has to wait.
 my $killed = 0;
-my $give_up = time + 600;
+my $give_up = time + 60;
 my $last = 0;
 
 while ($killed < $kills && time < $give_up)
@@ -75,6 +76,7 @@ while ($killed < $kills && time < $give_up)
 	next unless kill 'KILL', $pid;
 	$last = $pid;
 	$killed++;
+	$give_up = time + 60;
 }
 is($killed, $kills, "a worker was killed $kills times");
 

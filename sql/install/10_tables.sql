@@ -8,7 +8,8 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
 
 -- A relation that is or was governed. Records outlive their table, and OIDs
 -- do not outlive a dump: everything else points here, and only this table
--- holds the link to the catalog.
+-- holds the link to the catalog. No foreign keys between these tables:
+-- pg_restore loads the data of an extension in any order.
 CREATE TABLE retention.relation (
 	relation_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	reloid      regclass UNIQUE,    -- NULL: dropped
@@ -19,7 +20,7 @@ CREATE TABLE retention.relation (
 CREATE TABLE retention.policy (
 	policy_id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	name         text NOT NULL UNIQUE,
-	relation_id  integer NOT NULL REFERENCES retention.relation,
+	relation_id  integer NOT NULL,
 	owner        name NOT NULL,     -- of the relation when the policy was accepted
 	owner_oid    oid NOT NULL,
 	action       text NOT NULL CHECK (action IN ('delete', 'keep')),
@@ -129,8 +130,8 @@ CREATE TABLE retention.digest_key (
 
 -- The owner of a child table agrees that its rows go with their parents.
 CREATE TABLE retention.consent (
-	child_id     integer NOT NULL REFERENCES retention.relation,
-	parent_id    integer NOT NULL REFERENCES retention.relation,
+	child_id     integer NOT NULL,
+	parent_id    integer NOT NULL,
 	consented_by name NOT NULL,
 	consented_at timestamptz NOT NULL,
 	PRIMARY KEY (child_id, parent_id)

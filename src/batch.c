@@ -588,8 +588,8 @@ ret_batch_delete(RetRun *run, void *arg)
 }
 
 /*
- * The body of a search (RetSearch): finds rows that would go, in the order of
- * the clock after the last one found before, in a list, or in a range.
+ * The body of a search (RetSearch): finds rows that would go, in the whole
+ * leaf, in a list, or in a range.
  */
 void
 ret_batch_search(RetRun *run, void *arg)
@@ -608,29 +608,18 @@ ret_batch_search(RetRun *run, void *arg)
 
 	SPI_connect();
 	ret_query_init(&query);
-	ret_query_add(&query, "SELECT " RET_ROW ".ctid");
-	if (search->by_clock)
-		ret_query_add(&query, ", %s", run->policy->clock_sql);
-	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ",
-				  search->leaf->name);
+	ret_query_add(&query, "SELECT " RET_ROW ".ctid FROM ONLY %s AS " RET_ROW
+				  " WHERE ", search->leaf->name);
 	if (search->among)
 		ret_query_add(&query, RET_ROW ".ctid = ANY (%s) AND ",
 					  ret_query_tids(&query, search->among, search->namong));
-	else if (!search->by_clock)
+	else if (!search->by_index)
 		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s AND ",
 					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->from)),
 					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->to)));
-	else if (search->has_last)
-		ret_query_add(&query, "(%s, " RET_ROW ".ctid) > (%s, %s) AND ",
-					  run->policy->clock_sql,
-					  ret_query_param(&query, run->policy->clock_type, search->last_clock),
-					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->last)));
 	ret_query_add(&query, "%s", ret_predicate_goes(&query, run->policy, keeps,
-												   run->cutoff, search->by_clock));
-	ret_query_add(&query, " ORDER BY ");
-	if (search->by_clock)
-		ret_query_add(&query, "%s, ", run->policy->clock_sql);
-	ret_query_add(&query, RET_ROW ".ctid");
+												   run->cutoff, search->by_index));
+	ret_query_add(&query, " ORDER BY " RET_ROW ".ctid");
 	if (search->limit > 0)
 		ret_query_add(&query, " LIMIT %d", search->limit);
 
@@ -642,11 +631,7 @@ ret_batch_search(RetRun *run, void *arg)
 
 	search->nfound = receiver.ntids;
 	if (receiver.ntids > 0)
-	{
-		search->has_last = true;
 		search->last = receiver.tids[receiver.ntids - 1];
-		search->last_clock = receiver.last_value;
-	}
 	if (search->unreferenced)
 		receiver.ntids = ret_cascade_referenced(search->leaf->foreign_keys,
 												search->leaf->relid,

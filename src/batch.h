@@ -37,7 +37,7 @@ typedef struct RetBatch
 typedef struct RetSearch
 {
 	RetLeaf    *leaf;
-	bool		by_clock;		/* in the order of the clock, after "last" */
+	bool		by_index;		/* in the whole leaf, by the clock's index */
 	const ItemPointerData *among;	/* else in a list */
 	int			namong;
 	ItemPointerData from;		/* else in a range */
@@ -45,15 +45,11 @@ typedef struct RetSearch
 	int			limit;			/* 0: none */
 	bool		unreferenced;	/* leave out what foreign keys hold */
 
-	/* the last row found, where the next search by clock goes on */
-	bool		has_last;
-	Datum		last_clock;
-	ItemPointerData last;
-
-	/* results, in the run's context */
+	/* results, in the run's context; in the order of the heap */
 	ItemPointerData *tids;
 	int			ntids;
 	int			nfound;			/* before leaving any out */
+	ItemPointerData last;		/* of those found */
 } RetSearch;
 
 extern void ret_batch_delete(RetRun *run, void *batch);

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * path.c
- *		The ways through a table: block windows, the order of an index.
+ *		The ways through a table: block windows, an index on the clock.
  *
  * Windows: one pass over the heap in ranges of blocks, each a DELETE of its
  * own. No list of rows is kept, and a row costs what it costs in one big
  * DELETE. Used when much is due, or no index leads with the clock.
  *
- * Index: the rows that are due in the order of the clock, some at a time.
+ * Index: the rows that are due, found by an index on the clock and listed.
  * Used when little is due.
  *
  * Both fall back to lists of rows, and these to halves of lists, when a
@@ -33,6 +33,9 @@
 /* the first window is small, since nobody knows what its rows cost */
 #define FIRST_WINDOW 16			/* blocks */
 #define FIRST_LIST 500			/* rows */
+
+/* rows that are listed at once; 6 MB */
+#define MAX_LIST 1000000
 
 /*
  * After so many refusals in a row, one by one, the rest of a list is taken to
@@ -272,13 +275,12 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 }
 
 /*
- * Finds rows and deletes them as a list. Returns whether there may be more.
+ * Finds rows, and counts those that foreign keys hold as blocked. Returns
+ * whether there may be more; false when the run has to end.
  */
 static bool
-search_and_take(RetRun *run, RetSearch *search)
+find_rows(RetRun *run, RetSearch *search)
 {
-	ListState	state = {0};
-
 	search->unreferenced = search->leaf->reference_cause != NULL;
 	ret_do(run, ret_batch_search, search);
 	if (run->end_state)
@@ -286,10 +288,6 @@ search_and_take(RetRun *run, RetSearch *search)
 	if (search->unreferenced)
 		ret_run_block(run, search->nfound - search->ntids,
 					  search->leaf->reference_cause);
-	take_list(run, search->leaf, search->tids, search->ntids, false, &state);
-	if (search->tids)
-		pfree(search->tids);
-	search->tids = NULL;
 	return search->nfound == search->limit;
 }
 
@@ -302,18 +300,22 @@ take_window_as_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 					const ItemPointerData *to)
 {
 	RetSearch	search = {0};
+	ListState	state = {0};
 	ItemPointerData next = *to;
 
 	search.leaf = leaf;
 	search.from = *from;
 	search.to = *to;
 	search.limit = batch_limit(run);
-	if (search_and_take(run, &search))
+	if (find_rows(run, &search))
 	{
 		next = search.last;
 		ItemPointerSetOffsetNumber(&next,
 								   ItemPointerGetOffsetNumber(&next) + 1);
 	}
+	take_list(run, leaf, search.tids, search.ntids, false, &state);
+	if (search.tids)
+		pfree(search.tids);
 	return next;
 }
 
@@ -403,6 +405,10 @@ walk_windows(RetRun *run, RetLeaf *leaf)
 	}
 }
 
+/*
+ * All rows that an index finds are due, listed at once (this path is taken
+ * only where they are few), and deleted some at a time.
+ */
 static void
 walk_index(RetRun *run, RetLeaf *leaf)
 {
@@ -412,14 +418,29 @@ walk_index(RetRun *run, RetLeaf *leaf)
 
 	ret_progress_leaf(leaf->relid, "index", leaf->nblocks);
 	search.leaf = leaf;
-	search.by_clock = true;
+	search.by_index = true;
+	search.limit = MAX_LIST;
 	while (more && !run->end_state)
 	{
-		int64		start = ret_monotonic_ms() - run->waited_ms;
+		ListState	state = {0};
+		int64		rows = run->due_rows;
 
-		search.limit = (int) Min(size, (double) batch_limit(run));
-		more = search_and_take(run, &search);
-		size = adapt(size, ret_monotonic_ms() - run->waited_ms - start);
+		more = find_rows(run, &search);
+		for (int from = 0; from < search.ntids && !run->end_state;)
+		{
+			int			n = Min((int) Min(size, (double) batch_limit(run)),
+								search.ntids - from);
+			int64		start = ret_monotonic_ms() - run->waited_ms;
+
+			take_list(run, leaf, search.tids + from, n, false, &state);
+			size = adapt(size, ret_monotonic_ms() - run->waited_ms - start);
+			from += n;
+		}
+		if (search.tids)
+			pfree(search.tids);
+		search.tids = NULL;
+		/* if none of so many went, a second look finds the same */
+		more = more && run->due_rows > rows;
 	}
 }
 

@@ -31,7 +31,6 @@
 #include "relation.h"
 #include "sandbox.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -223,13 +222,6 @@ tid_receive(TupleTableSlot *slot, DestReceiver *self)
 									   sizeof(ItemPointerData));
 	}
 	receiver->tids[receiver->ntids++] = *(ItemPointer) DatumGetPointer(tid);
-	if (slot->tts_tupleDescriptor->natts > 1)
-	{
-		Form_pg_attribute attr = TupleDescAttr(slot->tts_tupleDescriptor, 1);
-
-		receiver->last_value = datumCopy(slot_getattr(slot, 2, &isnull),
-										 attr->attbyval, attr->attlen);
-	}
 	return true;
 }
 

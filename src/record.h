@@ -31,17 +31,13 @@ typedef struct RetDigester
 	uint64		not_due;
 } RetDigester;
 
-/*
- * A destination for rows (ctid, or ctid and a value): keeps the ctids in the
- * order they come, and the value of the last row.
- */
+/* A destination for rows (ctid): keeps them in the order they come. */
 typedef struct RetTidReceiver
 {
 	DestReceiver receiver;
 	ItemPointerData *tids;
 	int			ntids;
 	int			maxtids;
-	Datum		last_value;
 } RetTidReceiver;
 
 /* What a record says beside the digests; NULL and 0 where it does not apply. */

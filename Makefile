@@ -24,6 +24,7 @@ OBJS = \
 	src/path.o \
 	src/policy.o \
 	src/policy_api.o \
+	src/policy_change.o \
 	src/predicate.o \
 	src/query.o \
 	src/record.o \

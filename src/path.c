@@ -49,9 +49,13 @@
 /* what a run may be ahead of its rate after it found nothing for a while */
 #define RATE_CREDIT_MS 1000
 
+/* so often the rows of a list may wait for locks of others in vain */
+#define MAX_LOCK_ERRORS 20
+
 typedef struct ListState
 {
 	int			refusals;		/* since the last row that went */
+	int			lock_errors;
 } ListState;
 
 /*
@@ -229,6 +233,11 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 	batch.tids = tids;
 	batch.ntids = ntids;
 	batch.skip_locked = skip_locked;
+	if (state->lock_errors >= MAX_LOCK_ERRORS)
+	{
+		ret_run_block(run, ntids, "rows that depend on it are locked by another session");
+		return;
+	}
 	if (state->refusals < MAX_REFUSALS || ntids > MAX_REFUSALS)
 	{
 		if (ret_attempt(run, ret_batch_delete, &batch, &error))
@@ -242,6 +251,8 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 			return;
 		}
 		check_error(run, &batch, error);
+		if (is_lock_error(error))
+			state->lock_errors++;
 		if (is_lock_error(error) && !skip_locked)
 		{
 			FreeErrorData(error);

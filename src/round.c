@@ -33,9 +33,12 @@
 
 PG_FUNCTION_INFO_V1(retention_run_due);
 
-/* a policy that crashed before it got anywhere waits longer each time */
+/*
+ * A policy that crashed before it got anywhere waits longer each time: a crash
+ * takes the whole server down, and somebody must get a chance to pause it.
+ */
 #define CRASH_MS 1000
-#define CRASH_MAX_MS (3600 * 1000)
+#define CRASH_MAX_MS (300 * 1000)
 
 typedef struct Round
 {

@@ -27,6 +27,9 @@
 #define MARGIN_ZONE (3 * USECS_PER_DAY)
 #define MARGIN_MONTH (8 * USECS_PER_DAY)
 
+/* a neighbourhood in which the calendar is plain, if nothing changes in it */
+#define STEADY (4 * USECS_PER_DAY)
+
 /* nobody keeps rows longer, and the arithmetic stays far from overflow */
 #define MAX_YEARS 1000
 
@@ -70,40 +73,6 @@ date_of(Timestamp time)
 }
 
 /*
- * Bounds for the clock of a row that is judged at a moment. The type is that
- * of the clock: timestamptz, timestamp or date.
- */
-void
-ret_due_bounds(TimestampTz at, const Interval *after, Oid type,
-			   RetBounds *bounds)
-{
-	TimestampTz cutoff = subtract(at, after);
-	int64		margin = 0;
-
-	if (after->month != 0)
-		margin = MARGIN_MONTH;
-	else if (after->day != 0 || type != TIMESTAMPTZOID)
-		margin = MARGIN_ZONE;
-
-	if (type == DATEOID)
-	{
-		bounds->surely = DateADTGetDatum(date_of(cutoff - margin));
-		bounds->never = DateADTGetDatum(date_of(cutoff + margin));
-	}
-	else if (margin == 0)
-	{
-		/* hours are absolute: clock <= cutoff is the rule itself */
-		bounds->surely = TimestampTzGetDatum(cutoff + 1);
-		bounds->never = TimestampTzGetDatum(cutoff + 1);
-	}
-	else
-	{
-		bounds->surely = TimestampTzGetDatum(cutoff - margin);
-		bounds->never = TimestampTzGetDatum(cutoff + margin);
-	}
-}
-
-/*
  * The day, as days since 2000-01-01, of a moment in a zone.
  */
 static DateADT
@@ -141,6 +110,109 @@ local_moment(Timestamp local, pg_tz *zone)
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
 	return result;
+}
+
+/*
+ * Whether the zone keeps its offset for some days around a moment.
+ */
+static bool
+is_steady(TimestampTz at, pg_tz *zone)
+{
+	pg_time_t	from = timestamptz_to_time_t(at - STEADY);
+	pg_time_t	boundary;
+	long int	offset;
+	int			isdst;
+	int			result = pg_next_dst_boundary(&from, &offset, &isdst,
+											  &boundary, &offset, &isdst, zone);
+
+	return result == 0 ||
+		(result > 0 && boundary > timestamptz_to_time_t(at + STEADY));
+}
+
+/*
+ * Where the zone keeps its offset and no month ends, the rule itself can be
+ * solved for the clock: then nothing is left to ask row by row.
+ */
+static bool
+find_exact_bound(TimestampTz at, const Interval *after, Oid type, pg_tz *zone,
+				 RetBounds *bounds)
+{
+	Interval	months = {.month = after->month};
+	TimestampTz moment = at - after->time;
+	Timestamp	local;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	/* hours count after the calendar for timestamptz, within it for others */
+	if (!is_steady(at, zone) || !is_steady(moment, zone) ||
+		timestamp2tm(type == TIMESTAMPTZOID ? moment : at, &tz, &tm, &fsec,
+					 NULL, zone) != 0 ||
+		tm2timestamp(&tm, fsec, NULL, &local) != 0)
+		return false;
+	if (type != TIMESTAMPTZOID)
+		local -= after->time;
+	local -= after->day * USECS_PER_DAY;
+	if (after->month != 0)
+	{
+		if (timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0 ||
+			tm.tm_mday < 3 || tm.tm_mday > 26)
+			return false;
+		local = subtract(local, &months);
+	}
+
+	if (type == DATEOID)
+		bounds->surely = DateADTGetDatum(date_of(local) + 1);
+	else if (type == TIMESTAMPOID)
+		bounds->surely = TimestampGetDatum(local + 1);
+	else
+	{
+		TimestampTz clock = local_moment(local, zone);
+
+		if (!is_steady(clock, zone))
+			return false;
+		bounds->surely = TimestampTzGetDatum(clock + 1);
+	}
+	bounds->never = bounds->surely;
+	return true;
+}
+
+/*
+ * Bounds for the clock of a row that is judged at a moment. The type is that
+ * of the clock: timestamptz, timestamp or date. On most days the two bounds are
+ * one.
+ */
+void
+ret_due_bounds(TimestampTz at, const Interval *after, Oid type, pg_tz *zone,
+			   RetBounds *bounds)
+{
+	TimestampTz cutoff = subtract(at, after);
+	int64		margin = 0;
+
+	if (find_exact_bound(at, after, type, zone, bounds))
+		return;
+
+	if (after->month != 0)
+		margin = MARGIN_MONTH;
+	else if (after->day != 0 || type != TIMESTAMPTZOID)
+		margin = MARGIN_ZONE;
+
+	if (type == DATEOID)
+	{
+		bounds->surely = DateADTGetDatum(date_of(cutoff - margin));
+		bounds->never = DateADTGetDatum(date_of(cutoff + margin));
+	}
+	else if (margin == 0)
+	{
+		/* hours are absolute: clock <= cutoff is the rule itself */
+		bounds->surely = TimestampTzGetDatum(cutoff + 1);
+		bounds->never = TimestampTzGetDatum(cutoff + 1);
+	}
+	else
+	{
+		bounds->surely = TimestampTzGetDatum(cutoff - margin);
+		bounds->never = TimestampTzGetDatum(cutoff + margin);
+	}
 }
 
 /*

@@ -20,7 +20,7 @@ typedef struct RetBounds
 } RetBounds;
 
 extern void ret_due_bounds(TimestampTz at, const Interval *after, Oid type,
-						   RetBounds *bounds);
+						   pg_tz *zone, RetBounds *bounds);
 extern bool ret_due_range_is_over(TimestampTz at, const Interval *after,
 								  Oid type, Datum upper, pg_tz *zone);
 extern void ret_interval_check(const Interval *interval, const char *what);

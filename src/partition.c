@@ -220,7 +220,7 @@ is_future(RetRun *run, RetLeaf *leaf)
 	if (!find_clock_range(leaf, run->policy, &range) || !range.has_lower)
 		return false;
 	ret_due_bounds(run->cutoff, run->policy->after, run->policy->clock_type,
-				   &bounds);
+				   pg_tzset(run->policy->zone), &bounds);
 	return run->policy->clock_type == DATEOID ?
 		DatumGetDateADT(range.lower) >= DatumGetDateADT(bounds.never) :
 		DatumGetTimestampTz(range.lower) >= DatumGetTimestampTz(bounds.never);

@@ -144,7 +144,8 @@ clock_is_over(RetQuery *query, const RetPolicy *policy, TimestampTz at,
 	const char *clock = psprintf("(%s)", policy->clock_sql);
 	char	   *over;
 
-	ret_due_bounds(at, policy->after, policy->clock_type, &bounds);
+	ret_due_bounds(at, policy->after, policy->clock_type,
+				   pg_tzset(policy->zone), &bounds);
 	over = psprintf("%s < %s AND (%s < %s OR %s <= %s) AND %s > %s",
 					clock,
 					ret_query_param(query, policy->clock_type, bounds.never),

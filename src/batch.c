@@ -145,8 +145,8 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 /*
  * Adds ", r.column" for each column of the key.
  */
-static void
-add_key(RetQuery *query, Relation rel)
+void
+ret_batch_add_key(RetQuery *query, Relation rel)
 {
 	ListCell   *lc;
 
@@ -249,7 +249,7 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 	ret_query_add(&query, " AND %s RETURNING " RET_ROW ".ctid",
 				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
 									 false));
-	add_key(&query, rel);
+	ret_batch_add_key(&query, rel);
 	ret_digester_init(digester, run->digest_key);
 	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
 	ret_query_run(&query, false, batch->tids ? 0 : batch->limit,
@@ -281,8 +281,8 @@ lock_rows(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 }
 
 static void
-init_record(RetRun *run, RetRecord *record, Relation rel, int32 relation_id,
-			const char *leaf)
+init_record(RetRun *run, RetRecord *record, int32 relation_id,
+			const char *leaf, List *key_columns)
 {
 	memset(record, 0, sizeof(*record));
 	record->run_id = run->run_id;
@@ -292,7 +292,7 @@ init_record(RetRun *run, RetRecord *record, Relation rel, int32 relation_id,
 	record->cutoff = run->cutoff;
 	record->relation_id = relation_id;
 	record->leaf = leaf;
-	record->key_columns = ret_relation_key_names(rel);
+	record->key_columns = key_columns;
 }
 
 /*
@@ -334,7 +334,7 @@ digest_set(RetRun *run, RetRows *rows, Relation rel, RetDigester *digester)
 
 	ret_query_init(&query);
 	ret_query_add(&query, "SELECT " RET_ROW ".ctid");
-	add_key(&query, rel);
+	ret_batch_add_key(&query, rel);
 	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ctid = ANY (%s)",
 				  ret_relation_name(rows->relid),
 				  ret_query_tids(&query, rows->tids, rows->ntids));
@@ -434,8 +434,9 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 		Relation	leaf = table_open(rows->relid, NoLock);
 		RetRecord	record;
 
-		init_record(run, &record, leaf, i == 0 ? run->policy->relation_id :
-					ret_register(rows->root), ret_relation_name(rows->relid));
+		init_record(run, &record, i == 0 ? run->policy->relation_id :
+					ret_register(rows->root), ret_relation_name(rows->relid),
+					ret_relation_key_names(leaf));
 		record.parent_id = i > 0 ? ids[rows->parent] : 0;
 		ids[i] = ret_record_write(&record, &digesters[i]);
 		*recorded = add_count(*recorded, rows->relid, digesters[i].rows);
@@ -462,7 +463,7 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 	{
 		RetCount   *count = lfirst(lc);
 		RetDigester digester;
-		RetRecord	record = {0};
+		RetRecord	record;
 		ListCell   *lc2;
 
 		foreach(lc2, recorded)
@@ -480,14 +481,9 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 
 		ret_digester_init(&digester, run->digest_key);
 		digester.rows = count->rows;
-		record.run_id = run->run_id;
-		record.policy = run->policy->name;
-		record.policy_version = run->policy->version;
-		record.action = run->policy->action;
+		init_record(run, &record, ret_register(count->relid),
+					ret_relation_name(count->relid), NIL);
 		record.reason = "deleted by a trigger; keys unknown";
-		record.cutoff = run->cutoff;
-		record.relation_id = ret_register(count->relid);
-		record.leaf = ret_relation_name(count->relid);
 		record.parent_id = batch->deletion_id;
 		(void) ret_record_write(&record, &digester);
 		batch->cascaded += count->rows;
@@ -503,7 +499,8 @@ ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 {
 	RetRecord	record;
 
-	init_record(run, &record, rel, run->policy->relation_id, leaf);
+	init_record(run, &record, run->policy->relation_id, leaf,
+				ret_relation_key_names(rel));
 	return ret_record_write(&record, digester);
 }
 

@@ -6,6 +6,7 @@
 #ifndef RET_BATCH_H
 #define RET_BATCH_H
 
+#include "query.h"
 #include "record.h"
 #include "run.h"
 #include "storage/lockdefs.h"
@@ -56,6 +57,7 @@ extern void ret_batch_delete(RetRun *run, void *batch);
 extern void ret_batch_search(RetRun *run, void *search);
 extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
 							   List **keeps);
+extern void ret_batch_add_key(RetQuery *query, Relation rel);
 extern int64 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 							  const RetDigester *digester);
 extern void ret_batch_account(RetRun *run, uint64 rows);

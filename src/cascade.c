@@ -20,6 +20,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "cascade.h"
+#include "catalog.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "executor/spi.h"
@@ -57,7 +58,7 @@ ret_foreign_keys_to(Oid relid)
 	ret_become_extension(&saved);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT name, child::oid::bigint, child_owner::bigint,"
+				  "SELECT child::oid::bigint, child_owner::bigint,"
 				  " delete_action, parent_columns, child_columns, operators"
 				  " FROM retention._foreign_keys_to(%s)",
 				  ret_query_param(&query, REGCLASSOID,
@@ -68,36 +69,18 @@ ret_foreign_keys_to(Oid relid)
 	{
 		RetForeignKey *key = palloc0(sizeof(RetForeignKey));
 
-		key->parent = relid;
-		key->name = ret_result_text(i, 1);
-		key->child = (Oid) ret_result_int8(i, 2);
-		key->child_owner = (Oid) ret_result_int8(i, 3);
-		key->delete_action = ret_result_text(i, 4)[0];
-		key->parent_columns = ret_result_texts(i, 5);
-		key->child_columns = ret_result_texts(i, 6);
-		key->operators = ret_result_texts(i, 7);
+		key->child = (Oid) ret_result_int8(i, 1);
+		key->child_owner = (Oid) ret_result_int8(i, 2);
+		key->delete_action = ret_result_text(i, 3)[0];
+		key->parent_columns = ret_result_texts(i, 4);
+		key->child_columns = ret_result_texts(i, 5);
+		key->operators = ret_result_texts(i, 6);
 		keys = lappend(keys, key);
 	}
 	MemoryContextSwitchTo(spi);
 	ret_restore_user(&saved);
 	SPI_finish();
 	return keys;
-}
-
-/*
- * Whether any of some foreign keys cascades.
- */
-bool
-ret_foreign_keys_cascade(List *keys)
-{
-	ListCell   *lc;
-
-	foreach(lc, keys)
-	{
-		if (((RetForeignKey *) lfirst(lc))->delete_action == FKCONSTR_ACTION_CASCADE)
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -129,50 +112,6 @@ ret_cascade_edges(Oid relid)
 	ret_restore_user(&saved);
 	SPI_finish();
 	return edges;
-}
-
-/*
- * The first child of another owner who has not agreed, or NULL.
- */
-static char *
-find_missing_consent(Oid relid)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	RetUser		saved;
-	RetQuery	query;
-	char	   *child = NULL;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query, "SELECT retention._missing_consent(%s)",
-				  ret_query_param(&query, REGCLASSOID,
-								  ObjectIdGetDatum(relid)));
-	ret_query_run(&query, false, 0, NULL);
-	if (ret_result_text(0, 1))
-		child = MemoryContextStrdup(caller, ret_result_text(0, 1));
-	ret_restore_user(&saved);
-	SPI_finish();
-	return child;
-}
-
-/*
- * Locks a child table with all its parts and checks that they can be deleted
- * from safely.
- */
-static void
-check_child(Oid child, LOCKMODE lockmode)
-{
-	ListCell   *lc;
-
-	LockRelationOid(child, lockmode);
-	foreach(lc, ret_relation_leaves(child))
-	{
-		Relation	rel = relation_open(lfirst_oid(lc), lockmode);
-
-		ret_relation_check(rel, ret_relation_owner(child));
-		relation_close(rel, NoLock);
-	}
 }
 
 /*
@@ -213,7 +152,7 @@ check_children(Oid relid)
 	SPI_finish();
 
 	foreach(lc, cascading)
-		check_child(lfirst_oid(lc), AccessShareLock);
+		ret_relation_check_leaves(lfirst_oid(lc), AccessShareLock);
 	foreach(lc, changing)
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
@@ -234,7 +173,7 @@ void
 ret_cascade_check(const RetPolicy *policy, Oid relid, bool accept_new)
 {
 	ListCell   *lc;
-	char	   *child = find_missing_consent(relid);
+	char	   *child = ret_ask_about(relid, "_missing_consent");
 
 	if (child)
 		ereport(ERROR,
@@ -469,7 +408,7 @@ collect_children(Collection *collection, RetForeignKey *key, Oid owner,
 	RetQuery	query;
 	char	   *keyset;
 
-	check_child(key->child, RowExclusiveLock);
+	ret_relation_check_leaves(key->child, RowExclusiveLock);
 	ret_query_init(&query);
 	keyset = join_keys(&query, key, parents->relid, owner, tids, ntids);
 	ret_query_add(&query,

@@ -13,14 +13,11 @@
 
 typedef struct RetForeignKey
 {
-	char	   *name;
-	Oid			parent;			/* the table pointed at, as asked */
 	Oid			child;			/* the table that points; maybe partitioned */
 	Oid			child_owner;
 	char		delete_action;	/* FKCONSTR_ACTION_xxx */
 	List	   *parent_columns; /* names, in the order of the key */
 	List	   *child_columns;
-	List	   *types;			/* Oid, of the parent's columns */
 	List	   *operators;		/* text: parent OPERATOR(...) child */
 } RetForeignKey;
 
@@ -36,7 +33,6 @@ typedef struct RetRows
 } RetRows;
 
 extern List *ret_foreign_keys_to(Oid relid);
-extern bool ret_foreign_keys_cascade(List *keys);
 extern List *ret_cascade_edges(Oid relid);
 extern void ret_cascade_check(const RetPolicy *policy, Oid relid,
 							  bool accept_new);

@@ -179,16 +179,47 @@ ret_check_may_govern(Oid relid)
 }
 
 /*
+ * Asks one of the extension's own functions, of a regclass, about a relation.
+ * Returns its answer as text, NULL when it is null. Connects to SPI.
+ */
+char *
+ret_ask_about(Oid relid, const char *function)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	RetQuery	query;
+	char	   *answer;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT retention.%s(%s)", function,
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
+	answer = ret_result_text(0, 1);
+	if (answer)
+		answer = MemoryContextStrdup(caller, answer);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return answer;
+}
+
+/*
  * Finds or makes the entry of a relation in retention.relation and brings its
- * name up to date. Returns its id. Caller must be the extension, in SPI.
+ * name up to date. Returns its id. Connects to SPI.
  */
 int32
-ret_relation_register(Oid relid)
+ret_register(Oid relid)
 {
+	RetUser		saved;
 	RetQuery	query;
 	const char *reloid;
 	const char *name;
+	int32		relation_id;
 
+	SPI_connect();
+	ret_become_extension(&saved);
 	ret_query_init(&query);
 	reloid = ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid));
 	name = ret_query_text(&query, ret_relation_name(relid));
@@ -206,21 +237,7 @@ ret_relation_register(Oid relid)
 					  reloid, name, ret_query_identity(&query));
 		ret_query_run(&query, false, 0, NULL);
 	}
-	return (int32) ret_result_int8(0, 1);
-}
-
-/*
- * The same for a caller who is neither.
- */
-int32
-ret_register(Oid relid)
-{
-	RetUser		saved;
-	int32		relation_id;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	relation_id = ret_relation_register(relid);
+	relation_id = (int32) ret_result_int8(0, 1);
 	ret_restore_user(&saved);
 	SPI_finish();
 	return relation_id;

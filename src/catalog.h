@@ -16,7 +16,7 @@ extern bool ret_may_read(Oid relid);
 extern bool ret_user_governs(Oid user, Oid owner);
 extern void ret_check_may_govern(Oid relid);
 extern char *ret_relation_name(Oid relid);
-extern int32 ret_relation_register(Oid relid);
+extern char *ret_ask_about(Oid relid, const char *function);
 extern int32 ret_register(Oid relid);
 extern void ret_identity_check(void);
 extern const char *ret_query_identity(RetQuery *query);

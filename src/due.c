@@ -5,8 +5,9 @@
  *
  * A row is due when clock + after <= now, in the calendar of the policy's
  * zone. The exact rule costs a calendar computation per row and no index can
- * serve it, so it is asked only of rows near the cutoff: bounds on either
- * side decide all others by one comparison.
+ * serve it. Where no offset changes and no month ends near the cutoff, it can
+ * be solved for the clock, and one comparison decides. Elsewhere it is asked
+ * of rows near the cutoff: bounds on either side decide all others.
  *
  * How far the exact rule can be from plain subtraction: a zone's offset moves
  * a local time by at most 15 hours, a change of offset by at most a day more,

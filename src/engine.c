@@ -230,15 +230,11 @@ plan(RetRun *run, void *arg)
 static void
 check_start(RetRun *run)
 {
-	RetWindow	window;
-
 	if (ret_clock_is_suspended())
 		ret_run_end_early(run, "paused",
 						  "the system clock jumped; see retention.health");
-	else if (!run->confirmed && run->policy->run_window &&
-			 ret_window_parse(run->policy->run_window, &window) &&
-			 !ret_window_is_open(&window, pg_tzset(run->policy->zone),
-								 run->cutoff))
+	else if (!run->confirmed &&
+			 !ret_policy_window_is_open(run->policy, run->cutoff))
 		ret_run_end_early(run, "paused",
 						  psprintf("outside of the run window %s",
 								   run->policy->run_window));
@@ -274,13 +270,12 @@ write_finish(RetRun *run, void *arg)
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "UPDATE retention.run SET state = %s, error = %s,"
-				  " finished_at = %s, blocked = %s, held = %s, blocked_cause = %s"
+				  " finished_at = %s, blocked = %s, blocked_cause = %s"
 				  " WHERE run_id = %s AND state = 'running'",
 				  ret_query_text(&query, finish->state),
 				  ret_query_text(&query, finish->message),
 				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(ret_now())),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(run->blocked)),
-				  ret_query_param(&query, INT8OID, Int64GetDatum(run->held)),
 				  ret_query_text(&query, run->blocked_cause),
 				  ret_query_param(&query, INT8OID, Int64GetDatum(run->run_id)));
 	ret_query_run(&query, false, 0, NULL);

@@ -79,8 +79,8 @@ access_method(Oid relid)
 /*
  * A btree index on all rows that leads with the clock; InvalidOid: none.
  */
-Oid
-ret_find_clock_index(Relation rel, const RetPolicy *policy)
+static Oid
+find_clock_index(Relation rel, const RetPolicy *policy)
 {
 	char	   *column = ret_clock_column(policy);
 	AttrNumber	num = column ? get_attnum(RelationGetRelid(rel), column) :
@@ -133,7 +133,7 @@ ask_index(RetRun *run, void *arg)
 	question->better = false;
 	if (rel == NULL)
 		return;
-	if (OidIsValid(ret_find_clock_index(rel, run->policy)))
+	if (OidIsValid(find_clock_index(rel, run->policy)))
 	{
 		clock_only.filter_sql = NULL;
 		SPI_connect();
@@ -158,7 +158,7 @@ ask_index(RetRun *run, void *arg)
 }
 
 /*
- * Whether the order of an index is the better way through a leaf.
+ * Whether an index is the better way through a leaf.
  */
 bool
 ret_index_is_better(RetRun *run, RetLeaf *leaf)

@@ -10,7 +10,6 @@
 
 extern bool ret_index_is_better(RetRun *run, RetLeaf *leaf);
 extern void ret_guard_fraction(RetRun *run);
-extern Oid	ret_find_clock_index(Relation rel, const RetPolicy *policy);
 extern char *ret_clock_column(const RetPolicy *policy);
 
 #endif							/* RET_ESTIMATE_H */

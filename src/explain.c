@@ -229,20 +229,10 @@ key_condition(RetQuery *query, Relation rel, ArrayType *key)
 	StringInfoData sql;
 	Datum	   *texts;
 	bool	   *nulls;
-	int			ntexts;
 
-	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls,
-					  &ntexts);
-	if (ntexts != list_length(columns))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key of \"%s\" has %d columns, %d values were given",
-						RelationGetRelationName(rel), list_length(columns),
-						ntexts),
-				 errdetail("It is (%s).",
-						   ret_join_strings(ret_relation_key_names(rel), ", "))));
+	ret_relation_split_key(rel, key, &texts, &nulls);
 	initStringInfo(&sql);
-	for (int i = 0; i < ntexts; i++)
+	for (int i = 0; i < list_length(columns); i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel),
 											   list_nth_int(columns, i) - 1);

@@ -19,6 +19,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "batch.h"
+#include "catalog.h"
 #include "catalog/pg_type.h"
 #include "due.h"
 #include "estimate.h"
@@ -117,25 +118,9 @@ find_clock_range(RetLeaf *leaf, const RetPolicy *policy, ClockRange *range)
 static bool
 is_published(Oid relid)
 {
-	RetUser		saved;
-	RetQuery	query;
-	bool		published;
+	char	   *answer = ret_ask_about(relid, "_is_published");
 
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query, "SELECT FROM pg_publication LIMIT 1");
-	published = ret_query_run(&query, true, 0, NULL) > 0;
-	if (published)
-	{
-		ret_query_init(&query);
-		ret_query_add(&query, "SELECT retention._is_published(%s)::int::int8",
-					  ret_query_param(&query, REGCLASSOID,
-									  ObjectIdGetDatum(relid)));
-		ret_query_run(&query, true, 0, NULL);
-		published = ret_result_int8(0, 1) != 0;
-	}
-	ret_restore_user(&saved);
-	return published;
+	return answer && answer[0] == 't';
 }
 
 /*
@@ -154,7 +139,6 @@ record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
 		RetDigester digester;
 		RetQuery	query;
 		RetUser		saved;
-		ListCell   *lc;
 
 		ItemPointerSet(&bounds[0], from, 0);
 		ItemPointerSet(&bounds[1], from + READ_BLOCKS, 0);
@@ -165,9 +149,7 @@ record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
 		ret_query_add(&query, "(%s)",
 					  ret_predicate_goes(&query, run->policy, keeps,
 										 run->cutoff, false));
-		foreach(lc, ret_relation_key_names(rel))
-			ret_query_add(&query, ", " RET_ROW ".%s",
-						  quote_identifier(lfirst(lc)));
+		ret_batch_add_key(&query, rel);
 		ret_query_add(&query, " FROM ONLY %s AS " RET_ROW
 					  " WHERE " RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
 					  leaf->name,

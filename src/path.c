@@ -25,8 +25,6 @@
 #include "guc.h"
 #include "partition.h"
 #include "path.h"
-#include "pgtime.h"
-#include "schedule.h"
 #include "shmem.h"
 #include "worker.h"
 
@@ -69,19 +67,6 @@ batch_limit(RetRun *run)
 }
 
 /*
- * Whether the policy's run window is over.
- */
-static bool
-window_is_closed(RetRun *run)
-{
-	RetWindow	window;
-
-	return !run->confirmed && run->policy->run_window &&
-		ret_window_parse(run->policy->run_window, &window) &&
-		!ret_window_is_open(&window, pg_tzset(run->policy->zone), ret_now());
-}
-
-/*
  * Between two batches: counts the one before, shows it, and waits as long as
  * the rate wants. Afterwards the run may have to end.
  */
@@ -116,7 +101,7 @@ ret_pace(RetRun *run, const RetBatch *batch, int64 blocks_done)
 			ret_progress_waiting(NULL);
 		}
 	}
-	if (window_is_closed(run))
+	if (!run->confirmed && !ret_policy_window_is_open(run->policy, ret_now()))
 		ret_run_end_early(run, "paused", "the run window is over");
 	ret_worker_reload();
 	if (run->xact == RET_XACT_WORKER && !ret_enabled)

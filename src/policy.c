@@ -222,6 +222,19 @@ ret_policy_is_active(const RetPolicy *policy)
 }
 
 /*
+ * Whether a moment is in the run window of a policy; always, if it has none.
+ */
+bool
+ret_policy_window_is_open(const RetPolicy *policy, TimestampTz at)
+{
+	RetWindow	window;
+
+	return policy->run_window == NULL ||
+		!ret_window_parse(policy->run_window, &window) ||
+		ret_window_is_open(&window, pg_tzset(policy->zone), at);
+}
+
+/*
  * The first moment from "at" on that is in the run window of a policy.
  */
 TimestampTz

@@ -51,6 +51,7 @@ extern RetPolicy *ret_policy_find(const char *name, bool missing_ok);
 extern RetPolicy *ret_policy_find_id(int32 policy_id);
 extern List *ret_policy_find_on(List *relids, const char *action);
 extern bool ret_policy_is_active(const RetPolicy *policy);
+extern bool ret_policy_window_is_open(const RetPolicy *policy, TimestampTz at);
 extern TimestampTz ret_policy_in_window(const RetPolicy *policy,
 										TimestampTz at);
 extern TimestampTz ret_policy_next_run(const RetPolicy *policy,

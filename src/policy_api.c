@@ -246,8 +246,7 @@ check_author(Relation rel)
  * depends on the table.
  */
 static void
-define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
-	   List *renames)
+define(RetPolicy *policy, Relation rel, const char *clock, const char *filter)
 {
 	char	   *search_path = pstrdup(namespace_search_path);
 	RetUser		saved;
@@ -260,10 +259,10 @@ define(RetPolicy *policy, Relation rel, const char *clock, const char *filter,
 	if (clock || filter)
 		ret_set_guc("search_path", search_path);
 	clock_expr = ret_expr_parse(rel, clock ? clock : policy->clock_sql,
-								RET_EXPR_CLOCK, clock == NULL, renames);
+								RET_EXPR_CLOCK, clock == NULL, NIL);
 	if (filter || policy->filter_sql)
 		filter_expr = ret_expr_parse(rel, filter ? filter : policy->filter_sql,
-									 RET_EXPR_FILTER, filter == NULL, renames);
+									 RET_EXPR_FILTER, filter == NULL, NIL);
 	ret_restore_user(&saved);
 
 	if (clock)
@@ -307,18 +306,10 @@ accept_cascades(RetPolicy *policy)
 }
 
 static void
-check_leaves(Relation rel)
+check_table(Relation rel)
 {
-	ListCell   *lc;
-
 	ret_relation_check(rel, rel->rd_rel->relowner);
-	foreach(lc, ret_relation_leaves(RelationGetRelid(rel)))
-	{
-		Relation	leaf = relation_open(lfirst_oid(lc), AccessShareLock);
-
-		ret_relation_check(leaf, rel->rd_rel->relowner);
-		relation_close(leaf, NoLock);
-	}
+	ret_relation_check_leaves(RelationGetRelid(rel), AccessShareLock);
 }
 
 /*
@@ -416,9 +407,8 @@ retention_add_policy(PG_FUNCTION_ARGS)
 	if (is_keep(policy))
 		policy->every = NULL;
 
-	check_leaves(rel);
-	define(policy, rel, text_arg(fcinfo, 3), filter && *filter ? filter : NULL,
-		   NIL);
+	check_table(rel);
+	define(policy, rel, text_arg(fcinfo, 3), filter && *filter ? filter : NULL);
 	accept_cascades(policy);
 	lock_out_batches(policy);
 	policy->relation_id = ret_register(policy->relid);
@@ -513,10 +503,10 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(8))
 		policy->max_fraction = choose_fraction(PG_GETARG_FLOAT4(8));
 
-	check_leaves(rel);
+	check_table(rel);
 	fit(policy, rel, clock != NULL && (filter != NULL ||
 									   policy->filter_sql == NULL));
-	define(policy, rel, clock, filter, NIL);
+	define(policy, rel, clock, filter);
 	lock_out_batches(policy);
 	/* what was asked for confirmation is another thing now */
 	if (strcmp(policy->state, "needs_confirmation") == 0)
@@ -600,10 +590,10 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	rel = ret_policy_open(policy);
-	check_leaves(rel);
+	check_table(rel);
 	if (ret_policy_mismatch(policy, rel, &renames) == NULL && renames)
 		ret_policy_rename_columns(policy, rel, renames);
-	define(policy, rel, NULL, NULL, NIL);
+	define(policy, rel, NULL, NULL);
 	accept_cascades(policy);
 	lock_out_batches(policy);
 	policy->state = "active";

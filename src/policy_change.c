@@ -168,15 +168,18 @@ ret_policy_save(RetPolicy *policy, bool is_new)
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, owner_oid, depends, zone_matters, identity, next_run) VALUES (" :
+				  " cascades, cron, cron_job, anchor, owner_oid, depends,"
+				  " zone_matters, identity, next_run) VALUES (" :
 				  "UPDATE retention.policy SET (name, relation_id, owner,"
 				  " action, after, clock, filter, clock_sql, filter_sql,"
 				  " clock_type, column_nums, column_names, column_types, zone,"
 				  " every, run_window, rate, max_fraction, state, reason,"
-				  " cascades, cron, cron_job, anchor, owner_oid, depends, zone_matters, identity, version) = (");
+				  " cascades, cron, cron_job, anchor, owner_oid, depends,"
+				  " zone_matters, identity, version) = (");
 	ret_query_add(&query,
 				  "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::int2[], %s, %s,"
-				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s, %s, %s::oid[], %s, %s, ",
+				  " %s, %s, %s, nullif(%s, 0), %s, %s, %s, %s, %s, nullif(%s, 0), %s,"
+				  " %s, %s::oid[], %s, %s, ",
 				  ret_query_text(&query, policy->name),
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->relation_id)),
 				  ret_query_text(&query, policy->owner),

@@ -102,12 +102,29 @@ ret_query_text(RetQuery *query, const char *value)
 }
 
 /*
+ * Tuple identifiers as tid[].
+ */
+static Datum
+tid_array(const ItemPointerData *tids, int ntids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(ntids, 1));
+	ArrayType  *array;
+
+	for (int i = 0; i < ntids; i++)
+		elements[i] = PointerGetDatum(&tids[i]);
+	array = construct_array(elements, ntids, TIDOID, sizeof(ItemPointerData),
+							false, TYPALIGN_SHORT);
+	pfree(elements);
+	return PointerGetDatum(array);
+}
+
+/*
  * Adds a tid[] parameter.
  */
 const char *
 ret_query_tids(RetQuery *query, const ItemPointerData *tids, int ntids)
 {
-	return ret_query_param(query, TIDARRAYOID, ret_tid_array(tids, ntids));
+	return ret_query_param(query, TIDARRAYOID, tid_array(tids, ntids));
 }
 
 static ParamListInfo
@@ -243,23 +260,6 @@ ret_text_array(List *strings)
 		elements[i] = CStringGetTextDatum((char *) list_nth(strings, i));
 	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false,
 										   TYPALIGN_INT));
-}
-
-/*
- * Tuple identifiers as tid[].
- */
-Datum
-ret_tid_array(const ItemPointerData *tids, int ntids)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * Max(ntids, 1));
-	ArrayType  *array;
-
-	for (int i = 0; i < ntids; i++)
-		elements[i] = PointerGetDatum(&tids[i]);
-	array = construct_array(elements, ntids, TIDOID, sizeof(ItemPointerData),
-							false, TYPALIGN_SHORT);
-	pfree(elements);
-	return PointerGetDatum(array);
 }
 
 /*

@@ -41,9 +41,8 @@ extern Datum ret_result_datum(uint64 row, int column, bool *isnull);
 extern int64 ret_result_int8(uint64 row, int column);
 extern List *ret_result_texts(uint64 row, int column);
 
-/* Arrays of text and of tuple identifiers. */
+/* Lists of strings. */
 extern Datum ret_text_array(List *strings);
 extern char *ret_join_strings(List *strings, const char *separator);
-extern Datum ret_tid_array(const ItemPointerData *tids, int ntids);
 
 #endif							/* RET_QUERY_H */

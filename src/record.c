@@ -359,34 +359,25 @@ retention_has_digest(PG_FUNCTION_ARGS)
  * Fills a slot with the values of a key that came as text.
  */
 static TupleTableSlot *
-slot_of_key(Relation rel, List *columns, ArrayType *key)
+slot_of_key(Relation rel, ArrayType *key)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(list_length(columns));
+	List	   *columns = ret_relation_key(rel);
+	int			ncolumns = list_length(columns);
+	TupleDesc	desc = CreateTemplateTupleDesc(ncolumns);
 	TupleTableSlot *slot;
 	Datum	   *texts;
 	bool	   *nulls;
-	int			ntexts;
 	RetUser		saved;
 
-	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls,
-					  &ntexts);
-	if (ntexts != list_length(columns))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the key of \"%s\" has %d columns, %d values were given",
-						RelationGetRelationName(rel), list_length(columns),
-						ntexts),
-				 errdetail("It is (%s).",
-						   ret_join_strings(ret_relation_key_names(rel), ", "))));
-
-	for (int i = 0; i < ntexts; i++)
+	ret_relation_split_key(rel, key, &texts, &nulls);
+	for (int i = 0; i < ncolumns; i++)
 		TupleDescCopyEntry(desc, i + 1, RelationGetDescr(rel),
 						   list_nth_int(columns, i));
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 
 	/* input functions of types are code of others */
 	ret_become_owner(&saved, rel->rd_rel->relowner, NULL);
-	for (int i = 0; i < ntexts; i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
 		Oid			input;
@@ -429,7 +420,7 @@ retention_key_digests(PG_FUNCTION_ARGS)
 				 errhint("Ask its owner, or become a member of the role in \"retention.auditor_role\".")));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	rel = table_open(relid, AccessShareLock);
-	slot = slot_of_key(rel, ret_relation_key(rel), PG_GETARG_ARRAYTYPE_P(1));
+	slot = slot_of_key(rel, PG_GETARG_ARRAYTYPE_P(1));
 	/* without a secret nothing was ever recorded */
 	if (ret_digest_key_load(key, false))
 	{

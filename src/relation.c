@@ -13,9 +13,11 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "catalog.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/partition.h"
@@ -30,7 +32,7 @@
 #include "miscadmin.h"
 #include "query.h"
 #include "relation.h"
-#include "sandbox.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -69,40 +71,7 @@ ret_relation_name(Oid relid)
 }
 
 /*
- * Code that a DELETE on a superuser's table would run as superuser, but that
- * somebody else can write: whoever holds TRIGGER on it, and whoever owns a
- * function that one of its triggers, indexes, checks, defaults or policies
- * calls. Returns a sentence about the first, or NULL.
- */
-static char *
-find_foreign_code(Oid relid)
-{
-	RetUser		saved;
-	RetQuery	query;
-	char	   *finding = NULL;
-	MemoryContext caller = CurrentMemoryContext;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query, "SELECT retention._foreign_code(%s)",
-				  ret_query_param(&query, REGCLASSOID,
-								  ObjectIdGetDatum(relid)));
-	ret_query_run(&query, false, 0, NULL);
-	if (SPI_processed > 0)
-	{
-		char	   *text = ret_result_text(0, 1);
-
-		if (text)
-			finding = MemoryContextStrdup(caller, text);
-	}
-	ret_restore_user(&saved);
-	SPI_finish();
-	return finding;
-}
-
-/*
- * Whether anything hangs on a table that find_foreign_code() would look at.
+ * Whether anything hangs on a table that retention._foreign_code() looks at.
  * Most tables have nothing of it, and the relation cache knows.
  */
 static bool
@@ -167,8 +136,10 @@ refuse(Relation rel, const char *reason, const char *hint)
 }
 
 /*
- * Errors when a superuser's table runs code that others can write. Caller must
- * hold a lock on the table and not be in the sandbox.
+ * Errors when a superuser's table runs code that others can write: whoever
+ * holds TRIGGER on it, and whoever owns a function that one of its triggers,
+ * indexes, checks, defaults or policies calls. Caller must hold a lock on the
+ * table and not be in the sandbox.
  */
 void
 ret_relation_check_code(Relation rel)
@@ -176,7 +147,7 @@ ret_relation_check_code(Relation rel)
 	char	   *code;
 
 	if (superuser_arg(rel->rd_rel->relowner) && has_code(rel) &&
-		(code = find_foreign_code(RelationGetRelid(rel))) != NULL)
+		(code = ret_ask_about(RelationGetRelid(rel), "_foreign_code")) != NULL)
 		refuse(rel, psprintf("it is owned by a superuser, and %s", code),
 			   "Give the table to an ordinary role with ALTER TABLE ... OWNER TO.");
 }
@@ -244,6 +215,25 @@ ret_relation_leaves(Oid relid)
 			leaves = lappend_oid(leaves, lfirst_oid(lc));
 	}
 	return leaves;
+}
+
+/*
+ * Locks a table with all its parts and checks that their rows can be governed
+ * safely.
+ */
+void
+ret_relation_check_leaves(Oid relid, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	LockRelationOid(relid, lockmode);
+	foreach(lc, ret_relation_leaves(relid))
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), lockmode);
+
+		ret_relation_check(rel, ret_relation_owner(relid));
+		relation_close(rel, NoLock);
+	}
 }
 
 /*
@@ -342,6 +332,28 @@ ret_relation_key_names(Relation rel)
 											   TupleDescAttr(RelationGetDescr(rel),
 															 lfirst_int(lc) - 1)->attname)));
 	return names;
+}
+
+/*
+ * Takes a key that came as text[] apart, into as many values as the key has
+ * columns; errors when there are more or fewer.
+ */
+void
+ret_relation_split_key(Relation rel, ArrayType *key, Datum **texts,
+					   bool **nulls)
+{
+	int			ncolumns = list_length(ret_relation_key(rel));
+	int			ntexts;
+
+	deconstruct_array(key, TEXTOID, -1, false, TYPALIGN_INT, texts, nulls,
+					  &ntexts);
+	if (ntexts != ncolumns)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the key of \"%s\" has %d columns, %d values were given",
+						RelationGetRelationName(rel), ncolumns, ntexts),
+				 errdetail("It is (%s).",
+						   ret_join_strings(ret_relation_key_names(rel), ", "))));
 }
 
 /*

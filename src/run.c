@@ -69,7 +69,6 @@ ret_attempt(RetRun *run, RetBody body, void *arg, ErrorData **error)
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner;
 	volatile bool done = true;
-
 	int64		start = ret_monotonic_ms();
 
 	*error = NULL;

@@ -34,7 +34,6 @@ typedef struct RetRun
 	int64		rows_limit;		/* of due_rows; 0: none */
 	int64		batches;
 	int64		blocked;
-	int64		held;
 	char	   *blocked_cause;	/* of the first blocked row */
 	bool		is_patient;		/* the step may take its time */
 	int			timeouts;

@@ -36,6 +36,7 @@ OBJS = \
 	src/schedule.o \
 	src/shmem.o \
 	src/siphash.o \
+	src/waiters.o \
 	src/worker.o
 
 # The install script is made of its parts, in the order of their numbers.

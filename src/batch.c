@@ -49,6 +49,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "waiters.h"
 
 /*
  * For the rest of the transaction it is us who give way, whoever we get in the
@@ -251,10 +252,16 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 									 false));
 	ret_batch_add_key(&query, rel);
 	ret_digester_init(digester, run->digest_key);
+	/* within a transaction of others it would be in vain: the locks stay */
+	digester->gives_way = batch->leaf->ncascades == 0 &&
+		run->xact != RET_XACT_ATOMIC;
+	if (digester->gives_way)
+		ret_waiters_watch();
 	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
 	ret_query_run(&query, false, batch->tids ? 0 : batch->limit,
 				  &digester->receiver);
 	ret_restore_user(&saved);
+	batch->gave_way = digester->gave_way;
 }
 
 /*
@@ -550,6 +557,7 @@ ret_batch_delete(RetRun *run, void *arg)
 	batch->rows = 0;
 	batch->cascaded = 0;
 	batch->leaf_is_gone = false;
+	batch->gave_way = false;
 	rel = ret_batch_open(run, batch->leaf, RowExclusiveLock, &keeps);
 	if (rel == NULL)
 	{

@@ -29,6 +29,7 @@ typedef struct RetBatch
 	/* results */
 	bool		preparing;		/* failed before any row was touched */
 	bool		leaf_is_gone;
+	bool		gave_way;		/* ended early, since somebody waited for it */
 	uint64		rows;			/* deleted from the leaf */
 	uint64		cascaded;		/* deleted along with them */
 	int64		deletion_id;	/* the record of the leaf's rows */

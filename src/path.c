@@ -225,15 +225,17 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 	}
 	if (state->refusals < MAX_REFUSALS || ntids > MAX_REFUSALS)
 	{
-		if (ret_attempt(run, ret_batch_delete, &batch, &error))
+		/* one that gave way left some, and comes again */
+		while (ret_attempt(run, ret_batch_delete, &batch, &error))
 		{
 			if (batch.rows > 0)
 				state->refusals = 0;
-			if (batch.rows < (uint64) ntids &&
+			if (batch.rows < (uint64) ntids && !batch.gave_way &&
 				(skip_locked || leaf->has_row_trigger))
 				count_refused(run, leaf, tids, ntids, skip_locked);
 			ret_pace(run, &batch, ItemPointerGetBlockNumberNoCheck(tids));
-			return;
+			if (!batch.gave_way || run->end_state)
+				return;
 		}
 		check_error(run, &batch, error);
 		if (is_lock_error(error))
@@ -317,8 +319,8 @@ take_window_as_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 
 /*
  * One window by one DELETE. Returns where the next one begins: at the same
- * place when the limit stopped it, for nothing says in which order the rows
- * of the window went.
+ * place when the limit or somebody who waits stopped it, for nothing says in
+ * which order the rows of the window went.
  */
 static ItemPointerData
 take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
@@ -343,7 +345,7 @@ take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 	}
 	if (batch.leaf_is_gone)
 		ItemPointerSet(&next, leaf->nblocks, 0);
-	else if (batch.rows == (uint64) batch.limit)
+	else if (batch.rows == (uint64) batch.limit || batch.gave_way)
 		next = *from;
 	ret_pace(run, &batch, ItemPointerGetBlockNumberNoCheck(&next));
 	return next;

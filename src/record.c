@@ -37,6 +37,7 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "waiters.h"
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(retention_has_digest);
@@ -205,7 +206,8 @@ digester_receive(TupleTableSlot *slot, DestReceiver *self)
 				(uint8 *) digester->digests.data + digester->digests.len);
 	digester->digests.len += RET_DIGEST_SIZE;
 	digester->rows++;
-	return true;
+	digester->gave_way = digester->gives_way && ret_waiters_came();
+	return !digester->gave_way;
 }
 
 static bool
@@ -270,8 +272,10 @@ ret_digester_init(RetDigester *digester, const uint8 *key)
 	memcpy(digester->key, key, RET_DIGEST_SIZE);
 	initStringInfo(&digester->digests);
 	digester->skip = 1;
+	digester->gives_way = false;
 	digester->rows = 0;
 	digester->not_due = 0;
+	digester->gave_way = false;
 }
 
 void

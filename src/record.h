@@ -18,7 +18,8 @@
 /*
  * A destination for rows (ctid, key columns...): keeps a digest of each key.
  * Memory: 16 bytes a row. With "skip" 2 the rows are (ctid,
- * due, key columns...), and those that are not due are counted.
+ * due, key columns...), and those that are not due are counted. With
+ * "gives_way" it takes no more rows once somebody waits for those it has.
  */
 typedef struct RetDigester
 {
@@ -26,9 +27,11 @@ typedef struct RetDigester
 	uint8		key[RET_DIGEST_SIZE];
 	StringInfoData digests;
 	int			skip;
+	bool		gives_way;
 	uint8	   *kinds;			/* of the columns, see record.c */
 	uint64		rows;
 	uint64		not_due;
+	bool		gave_way;
 } RetDigester;
 
 /* A destination for rows (ctid): keeps them in the order they come. */

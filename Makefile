@@ -8,9 +8,12 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" retention.co
 
 OBJS = \
 	src/batch.o \
+	src/capture.o \
 	src/cascade.o \
 	src/catalog.o \
+	src/chunk.o \
 	src/clock.o \
+	src/conflict.o \
 	src/consent.o \
 	src/cron.o \
 	src/due.o \
@@ -19,9 +22,12 @@ OBJS = \
 	src/explain.o \
 	src/expr.o \
 	src/guc.o \
+	src/image.o \
 	src/launcher.o \
+	src/links.o \
 	src/partition.o \
 	src/path.o \
+	src/pin.o \
 	src/policy.o \
 	src/policy_api.o \
 	src/policy_change.o \
@@ -29,13 +35,21 @@ OBJS = \
 	src/query.o \
 	src/record.o \
 	src/relation.o \
+	src/restore.o \
+	src/restoring.o \
 	src/retention.o \
 	src/round.o \
+	src/rowmap.o \
 	src/run.o \
 	src/sandbox.o \
 	src/schedule.o \
+	src/shape.o \
 	src/shmem.o \
 	src/siphash.o \
+	src/taker.o \
+	src/trash.o \
+	src/trash_purge.o \
+	src/trash_view.o \
 	src/waiters.o \
 	src/worker.o
 

@@ -6,7 +6,7 @@
 idle_tps()
 {
 	sql -c CHECKPOINT
-	"$bindir/pgbench" -n -c 4 -j 2 -M prepared -T "$(seconds 16)" "$@" bench \
+	"$bindir/pgbench" -n -c 4 -j 2 -M prepared -T "$(seconds 7)" "$@" bench \
 		2>/dev/null </dev/null | sed -n 's/^tps = \([0-9.]*\) .*/\1/p'
 }
 
@@ -26,7 +26,7 @@ make_pgbench()
 
 bench_idle()
 {
-	local repetitions=5 tps_with tps_without
+	local repetitions=11 tps_with tps_without
 
 	make_pgbench
 	interleave : idle_with idle_without

@@ -11,7 +11,7 @@ p99()
 	mkdir "$dir"
 	sql -c CHECKPOINT
 	(cd "$dir" && "$bindir/pgbench" -n -c 4 -j 2 -M prepared -R "$pace" -l \
-		-T "$(seconds 24)" bench >out 2>&1 </dev/null)
+		-T "$(seconds 10)" bench >out 2>&1 </dev/null)
 	# Errors are part of the result.
 	sed -n 's/^number of failed transactions: \([0-9]*\) .*/\1/p' "$dir/out" \
 		>>"$work/neighbour_errors"
@@ -52,6 +52,7 @@ deadlocks()
 bench_neighbours()
 {
 	local alone beside before pace
+	local repetitions=9
 
 	make_pgbench
 	# Not a tenth of it with --quick: the purge must last.

@@ -37,6 +37,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "pin.h"
 #include "predicate.h"
 #include "query.h"
 #include "record.h"
@@ -44,6 +45,7 @@
 #include "sandbox.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "trash.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -138,6 +140,7 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 							leaf->name)));
 		*keeps = ret_keeps_load(leaf->relid, true,
 								run->policy->zone);
+		ret_pins_load(run->policy);
 	}
 	table_close(root, NoLock);
 	return rel;
@@ -222,6 +225,57 @@ count_all_deleted(void)
 	return counts;
 }
 
+static void
+init_record(RetRun *run, RetRecord *record, int32 relation_id,
+			const char *leaf, List *key_columns)
+{
+	memset(record, 0, sizeof(*record));
+	record->run_id = run->run_id;
+	record->policy = run->policy->name;
+	record->policy_version = run->policy->version;
+	record->action = run->policy->action;
+	record->cutoff = run->cutoff;
+	record->relation_id = relation_id;
+	record->leaf = leaf;
+	record->key_columns = key_columns;
+}
+
+/*
+ * What triggers put into the trash in this batch, and have recorded, of a
+ * leaf or the table that it is a part of; NULL: nothing.
+ */
+static RetCaptured *
+find_captured(RetBatch *batch, Oid relid)
+{
+	List	   *relids = batch->capture.captured == NIL ? NIL :
+		ret_relation_ancestors(relid);
+	ListCell   *lc;
+
+	foreach(lc, batch->capture.captured)
+	{
+		RetCaptured *captured = lfirst(lc);
+
+		if (list_member_oid(relids, captured->relid))
+			return captured;
+	}
+	return NULL;
+}
+
+/*
+ * Rows that are to go to the trash and do not arrive there are not deleted.
+ */
+static void
+check_captured(RetRun *run, RetBatch *batch, uint64 rows)
+{
+	RetCaptured *captured = find_captured(batch, batch->leaf->relid);
+
+	if (!ret_run_deletes(run) && (captured ? (uint64) captured->rows : 0) != rows)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("rows of %s did not arrive in the trash",
+						batch->leaf->name)));
+}
+
 /*
  * The rows of the batch that go, by one statement.
  */
@@ -258,10 +312,20 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 	if (digester->gives_way)
 		ret_waiters_watch();
 	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
-	ret_query_run(&query, false, batch->tids ? 0 : batch->limit,
-				  &digester->receiver);
+	ret_capture_begin_batch(&batch->capture);
+	PG_TRY();
+	{
+		ret_query_run(&query, false, batch->tids ? 0 : batch->limit,
+					  &digester->receiver);
+	}
+	PG_FINALLY();
+	{
+		ret_capture_end_batch();
+	}
+	PG_END_TRY();
 	ret_restore_user(&saved);
 	batch->gave_way = digester->gave_way;
+	check_captured(run, batch, digester->rows);
 }
 
 /*
@@ -285,21 +349,6 @@ lock_rows(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
 	ret_query_run(&query, false, 0, &receiver->receiver);
 	ret_restore_user(&saved);
-}
-
-static void
-init_record(RetRun *run, RetRecord *record, int32 relation_id,
-			const char *leaf, List *key_columns)
-{
-	memset(record, 0, sizeof(*record));
-	record->run_id = run->run_id;
-	record->policy = run->policy->name;
-	record->policy_version = run->policy->version;
-	record->action = run->policy->action;
-	record->cutoff = run->cutoff;
-	record->relation_id = relation_id;
-	record->leaf = leaf;
-	record->key_columns = key_columns;
 }
 
 /*
@@ -439,13 +488,17 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 	{
 		RetRows    *rows = list_nth(sets, i);
 		Relation	leaf = table_open(rows->relid, NoLock);
+		RetCaptured *captured = find_captured(batch, rows->relid);
 		RetRecord	record;
 
 		init_record(run, &record, i == 0 ? run->policy->relation_id :
 					ret_register(rows->root), ret_relation_name(rows->relid),
 					ret_relation_key_names(leaf));
+		record.action = "delete";
 		record.parent_id = i > 0 ? ids[rows->parent] : 0;
-		ids[i] = ret_record_write(&record, &digesters[i]);
+		ids[i] = captured ? captured->deletion_id :
+			ret_record_write(&record, digesters[i].rows,
+							 &digesters[i].digests);
 		*recorded = add_count(*recorded, rows->relid, digesters[i].rows);
 		batch->cascaded += i > 0 ? digesters[i].rows : 0;
 		table_close(leaf, NoLock);
@@ -480,6 +533,12 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 		}
 		if (count->rows <= 0)
 			continue;
+		if (find_captured(batch, count->relid))
+		{
+			/* recorded where it went to the trash */
+			batch->cascaded += count->rows;
+			continue;
+		}
 		if (count->relid == batch->leaf->relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
@@ -490,9 +549,10 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 		digester.rows = count->rows;
 		init_record(run, &record, ret_register(count->relid),
 					ret_relation_name(count->relid), NIL);
+		record.action = "delete";
 		record.reason = "deleted by a trigger; keys unknown";
 		record.parent_id = batch->deletion_id;
-		(void) ret_record_write(&record, &digester);
+		(void) ret_record_write(&record, digester.rows, &digester.digests);
 		batch->cascaded += count->rows;
 	}
 }
@@ -508,7 +568,7 @@ ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 
 	init_record(run, &record, run->policy->relation_id, leaf,
 				ret_relation_key_names(rel));
-	return ret_record_write(&record, digester);
+	return ret_record_write(&record, digester->rows, &digester->digests);
 }
 
 /*
@@ -537,6 +597,21 @@ ret_batch_account(RetRun *run, uint64 rows)
 }
 
 /*
+ * What the triggers of the trash are told: under which policy rows go, and
+ * whether those of its table are to go at once.
+ */
+static void
+init_capture(RetRun *run, RetBatch *batch)
+{
+	init_record(run, &batch->capture.record, run->policy->relation_id, NULL,
+				NIL);
+	batch->capture.relation_id = run->policy->relation_id;
+	batch->capture.bypass = ret_run_deletes(run);
+	batch->capture.context = CurrentMemoryContext;
+	batch->capture.captured = NIL;
+}
+
+/*
  * The body of a batch (RetBatch).
  *
  * Locks: the extension, AccessShare on the policy's table, RowExclusive on
@@ -558,6 +633,7 @@ ret_batch_delete(RetRun *run, void *arg)
 	batch->cascaded = 0;
 	batch->leaf_is_gone = false;
 	batch->gave_way = false;
+	init_capture(run, batch);
 	rel = ret_batch_open(run, batch->leaf, RowExclusiveLock, &keeps);
 	if (rel == NULL)
 	{
@@ -565,6 +641,8 @@ ret_batch_delete(RetRun *run, void *arg)
 		return;
 	}
 
+	if (!ret_run_deletes(run))
+		ret_trash_check(rel);
 	SPI_connect();
 	ret_constraints_immediate();
 	batch->preparing = false;
@@ -580,8 +658,12 @@ ret_batch_delete(RetRun *run, void *arg)
 		delete_directly(run, batch, rel, keeps, &digester);
 		batch->rows = digester.rows;
 		if (digester.rows > 0)
-			batch->deletion_id = ret_batch_record(run, rel, batch->leaf->name,
-												  &digester);
+		{
+			RetCaptured *captured = find_captured(batch, batch->leaf->relid);
+
+			batch->deletion_id = captured ? captured->deletion_id :
+				ret_batch_record(run, rel, batch->leaf->name, &digester);
+		}
 		recorded = add_count(recorded, batch->leaf->relid, digester.rows);
 	}
 	if (batch->leaf->has_side_effects)

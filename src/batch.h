@@ -6,6 +6,7 @@
 #ifndef RET_BATCH_H
 #define RET_BATCH_H
 
+#include "capture.h"
 #include "query.h"
 #include "record.h"
 #include "run.h"
@@ -25,6 +26,8 @@ typedef struct RetBatch
 	int			limit;			/* rows of a range, at most */
 	bool		skip_locked;	/* of a list */
 	bool		is_whole;		/* a partition that went whole */
+
+	RetCaptureBatch capture;	/* what triggers are told, and tell */
 
 	/* results */
 	bool		preparing;		/* failed before any row was touched */

@@ -244,6 +244,32 @@ ret_register(Oid relid)
 }
 
 /*
+ * The relation of an entry of retention.relation; InvalidOid when it is gone.
+ * Connects to SPI.
+ */
+Oid
+ret_registered_relid(int32 relation_id)
+{
+	RetUser		saved;
+	RetQuery	query;
+	Oid			relid = InvalidOid;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT reloid::oid::bigint FROM retention.relation"
+				  " WHERE relation_id = %s AND identity = %s",
+				  ret_query_param(&query, INT4OID, Int32GetDatum(relation_id)),
+				  ret_query_identity(&query));
+	if (ret_query_run(&query, true, 0, NULL) > 0)
+		relid = (Oid) ret_result_int8(0, 1);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return relid;
+}
+
+/*
  * Notices policies and relations that come from another database: from a dump
  * restored here, or through pg_upgrade. Relations whose name is another now
  * are forgotten, and every such policy waits until somebody looked at it: who
@@ -314,13 +340,20 @@ retention_identity(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(identity()));
 }
 
+/*
+ * One of the extension's own relations; InvalidOid when it is not there.
+ */
+Oid
+ret_own_relid(const char *name)
+{
+	return get_relname_relid(name, get_namespace_oid("retention", false));
+}
+
 static void
 lock_tag(LOCKTAG *tag, uint32 object, uint16 subobject)
 {
-	Oid			table = get_relname_relid("policy",
-										  get_namespace_oid("retention", false));
-
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, table, object, subobject);
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ret_own_relid("policy"), object,
+					   subobject);
 }
 
 /*
@@ -378,6 +411,19 @@ void
 ret_policy_unlock(const LOCKTAG *tag)
 {
 	LockRelease(tag, ExclusiveLock, true);
+}
+
+/*
+ * The lock of whoever takes rows of a deletion out of the trash, until the
+ * transaction ends.
+ */
+void
+ret_deletion_lock(int64 deletion_id)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, (uint32) deletion_id, 2);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 /*

@@ -283,7 +283,7 @@ ret_partition_take(RetRun *run, RetLeaf *leaf)
 	ErrorData  *error;
 	bool		done;
 
-	if (!OidIsValid(leaf->parent))
+	if (!OidIsValid(leaf->parent) || !ret_run_deletes(run))
 		return false;
 	run->is_patient = true;
 	done = ret_attempt(run, take_partition, &take, &error);

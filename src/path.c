@@ -56,14 +56,18 @@ typedef struct ListState
 	int			lock_errors;
 } ListState;
 
+/* a batch under a rate takes the rows of so short a time: no bursts */
+#define RATE_BATCHES 10			/* a second */
+
 /*
- * How many rows a batch may take: the rate counts by the second.
+ * How many rows a batch may take.
  */
 static int
 batch_limit(RetRun *run)
 {
 	return run->policy->rate > 0 ?
-		Min(ret_batch_rows, run->policy->rate) : ret_batch_rows;
+		Min(ret_batch_rows, Max(run->policy->rate / RATE_BATCHES, 1)) :
+		ret_batch_rows;
 }
 
 /*

@@ -36,6 +36,7 @@
 #include "sandbox.h"
 #include "schedule.h"
 #include "shmem.h"
+#include "trash.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -76,18 +77,19 @@ ret_require_arg(FunctionCallInfo fcinfo, int n, const char *name)
 static void
 check_action(const char *action)
 {
-	if (strcmp(action, "delete") == 0 || strcmp(action, "keep") == 0)
+	if (strcmp(action, "delete") == 0 || strcmp(action, "trash") == 0 ||
+		strcmp(action, "keep") == 0)
 		return;
-	if (strcmp(action, "trash") == 0 || strcmp(action, "scrub") == 0)
+	if (strcmp(action, "scrub") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("action \"%s\" is not available in this version",
 						action),
-				 errhint("Use \"delete\" or \"keep\".")));
+				 errhint("Use \"delete\", \"trash\" or \"keep\".")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown action \"%s\"", action),
-			 errhint("Use \"delete\" or \"keep\".")));
+			 errhint("Use \"delete\", \"trash\" or \"keep\".")));
 }
 
 /*
@@ -210,8 +212,11 @@ try_query(RetPolicy *policy, Relation rel)
 static void
 check_zones(RetPolicy *policy)
 {
-	List	   *others = ret_policy_find_on(ret_relation_ancestors(policy->relid),
-											is_keep(policy) ? "delete" : "keep");
+	List	   *relids = ret_relation_ancestors(policy->relid);
+	List	   *others = is_keep(policy) ?
+		list_concat(ret_policy_find_on(relids, "delete"),
+					ret_policy_find_on(relids, "trash")) :
+		ret_policy_find_on(relids, "keep");
 	ListCell   *lc;
 
 	foreach(lc, others)
@@ -285,6 +290,20 @@ define(RetPolicy *policy, Relation rel, const char *clock, const char *filter)
 		(filter_expr && filter_expr->is_mutable);
 	check_zones(policy);
 	try_query(policy, rel);
+}
+
+/*
+ * A policy that moves rows to the trash needs one.
+ */
+static void
+need_trash(RetPolicy *policy)
+{
+	if (strcmp(policy->action, "trash") == 0 &&
+		ret_trash_enable_if_not(policy->relid))
+		ereport(NOTICE,
+				(errmsg("the trash of %s is enabled: from now on all rows that are deleted from it wait there for 30 days",
+						ret_relation_name(policy->relid)),
+				 errhint("Another time can be set with retention.enable_trash().")));
 }
 
 /*
@@ -420,6 +439,7 @@ retention_add_policy(PG_FUNCTION_ARGS)
 	if (policy->every)
 		ret_notify_due_at_commit(policy->next_run);
 	relation_close(rel, NoLock);
+	need_trash(policy);
 	PG_RETURN_TEXT_P(cstring_to_text(policy->name));
 }
 

@@ -16,6 +16,7 @@
 #include "due.h"
 #include "expr.h"
 #include "miscadmin.h"
+#include "pin.h"
 #include "predicate.h"
 #include "relation.h"
 #include "utils/builtins.h"
@@ -200,7 +201,7 @@ ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at)
 }
 
 /*
- * Whether a run takes the row: due and not protected.
+ * Whether a run takes the row: due, and not protected nor lately restored.
  */
 char *
 ret_predicate_goes(RetQuery *query, const RetPolicy *policy, List *keeps,
@@ -208,6 +209,7 @@ ret_predicate_goes(RetQuery *query, const RetPolicy *policy, List *keeps,
 {
 	char	   *due = ret_predicate_due(query, policy, at, sargable);
 
+	due = psprintf("%s%s", due, ret_pins_condition(policy));
 	if (keeps == NIL)
 		return due;
 	return psprintf("%s AND NOT %s", due, ret_predicate_kept(query, keeps, at));

@@ -16,11 +16,16 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "clock.h"
+#include "commands/sequence.h"
+#include "compat.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "guc.h"
@@ -37,8 +42,13 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+
+#include "utils/xid8.h"
 #include "waiters.h"
 #include "worker.h"
+
+/* columns of retention.deletion */
+#define Natts_deletion 17
 
 PG_FUNCTION_INFO_V1(retention_has_digest);
 PG_FUNCTION_INFO_V1(retention_key_digests);
@@ -94,15 +104,21 @@ typedef enum DigestKind
 	DIGEST_ENUM
 } DigestKind;
 
-static uint8 *
-digest_kinds(TupleDesc desc)
+/*
+ * How the columns of a row type are digested.
+ */
+uint8 *
+ret_digest_kinds(TupleDesc desc)
 {
 	uint8	   *kinds = palloc0(Max(desc->natts, 1));
 
 	for (int i = 0; i < desc->natts; i++)
 	{
-		Oid			type = getBaseType(TupleDescAttr(desc, i)->atttypid);
+		Oid			type;
 
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		type = getBaseType(TupleDescAttr(desc, i)->atttypid);
 		kinds[i] = type == NUMERICOID ? DIGEST_NUMERIC :
 			type == FLOAT4OID ? DIGEST_FLOAT4 :
 			type == FLOAT8OID ? DIGEST_FLOAT8 :
@@ -165,27 +181,43 @@ digest_datum(RetSipHash *state, Datum value, Form_pg_attribute attr,
 }
 
 /*
- * Digests the columns of a row but the first "skip" ones.
+ * Digests a key: these columns of a row. "kinds" are those of
+ * ret_digest_kinds().
  */
-static void
-digest_slot(const uint8 *key, TupleTableSlot *slot, int skip,
-			const uint8 *kinds, uint8 *digest)
+void
+ret_digest_key(const uint8 *key, TupleTableSlot *slot,
+			   const AttrNumber *columns, int ncolumns, const uint8 *kinds,
+			   uint8 *digest)
 {
-	TupleDesc	desc = slot->tts_tupleDescriptor;
 	RetSipHash	state;
 
 	slot_getallattrs(slot);
 	ret_siphash_start(&state, key);
-	for (int i = skip; i < desc->natts; i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
-		uint8		isnull = slot->tts_isnull[i];
+		int			att = columns[i] - 1;
+		uint8		isnull = slot->tts_isnull[att];
 
 		ret_siphash_update(&state, &isnull, 1);
 		if (!isnull)
-			digest_datum(&state, slot->tts_values[i], TupleDescAttr(desc, i),
-						 kinds[i]);
+			digest_datum(&state, slot->tts_values[att],
+						 TupleDescAttr(slot->tts_tupleDescriptor, att),
+						 kinds[att]);
 	}
 	ret_siphash_final(&state, digest);
+}
+
+/*
+ * The columns of a row type from the first one on.
+ */
+static AttrNumber *
+columns_from(TupleDesc desc, int first)
+{
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * Max(desc->natts, 1));
+
+	for (int i = first; i <= desc->natts; i++)
+		columns[i - first] = i;
+	return columns;
 }
 
 static bool
@@ -202,8 +234,10 @@ digester_receive(TupleTableSlot *slot, DestReceiver *self)
 		if (isnull || !DatumGetBool(due))
 			digester->not_due++;
 	}
-	digest_slot(digester->key, slot, digester->skip, digester->kinds,
-				(uint8 *) digester->digests.data + digester->digests.len);
+	ret_digest_key(digester->key, slot, digester->columns,
+				   slot->tts_tupleDescriptor->natts - digester->skip,
+				   digester->kinds,
+				   (uint8 *) digester->digests.data + digester->digests.len);
 	digester->digests.len += RET_DIGEST_SIZE;
 	digester->rows++;
 	digester->gave_way = digester->gives_way && ret_waiters_came();
@@ -235,7 +269,10 @@ receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 static void
 digester_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	((RetDigester *) self)->kinds = digest_kinds(desc);
+	RetDigester *digester = (RetDigester *) self;
+
+	digester->kinds = ret_digest_kinds(desc);
+	digester->columns = columns_from(desc, digester->skip + 1);
 }
 
 static void
@@ -288,55 +325,101 @@ ret_tid_receiver_init(RetTidReceiver *receiver)
 }
 
 /*
- * Writes a record and returns its id. Connects to SPI, acts as the extension.
+ * The id of a record that is written later.
  */
 int64
-ret_record_write(const RetRecord *record, const RetDigester *digester)
+ret_record_next_id(void)
 {
-	static SPIPlanPtr plan = NULL;
-	RetUser		saved;
-	RetQuery	query;
-	bytea	   *digests;
-	const char *actor;
-	int64		deletion_id;
+	return nextval_internal(ret_own_relid("deletion_deletion_id_seq"), false);
+}
 
-	actor = ret_worker_is_me() ? "retention worker" :
-		GetUserNameFromId(GetUserId(), false);
-	digests = palloc(VARHDRSZ + digester->digests.len);
-	SET_VARSIZE(digests, VARHDRSZ + digester->digests.len);
-	memcpy(VARDATA(digests), digester->digests.data, digester->digests.len);
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text == NULL || *text == '\0';
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(text);
+}
 
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "INSERT INTO retention.deletion (run_id, policy,"
-				  " policy_version, relation_id, leaf, action, rows, cutoff,"
-				  " happened_at, actor, application, reason, parent_id, txid,"
-				  " key_columns, digests) VALUES"
-				  " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, nullif(%s, ''),"
-				  " nullif(%s, ''), nullif(%s, 0), pg_current_xact_id(), %s, %s)"
-				  " RETURNING deletion_id",
-				  ret_query_param(&query, INT8OID, Int64GetDatum(record->run_id)),
-				  ret_query_text(&query, record->policy),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(record->policy_version)),
-				  ret_query_param(&query, INT4OID, Int32GetDatum(record->relation_id)),
-				  ret_query_text(&query, record->leaf),
-				  ret_query_text(&query, record->action),
-				  ret_query_param(&query, INT8OID, Int64GetDatum((int64) digester->rows)),
-				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(record->cutoff)),
-				  ret_query_param(&query, TIMESTAMPTZOID, TimestampTzGetDatum(ret_now())),
-				  ret_query_text(&query, actor),
-				  ret_query_text(&query, application_name),
-				  ret_query_text(&query, record->reason ? record->reason : ret_reason),
-				  ret_query_param(&query, INT8OID, Int64GetDatum(record->parent_id)),
-				  ret_query_param(&query, TEXTARRAYOID, ret_text_array(record->key_columns)),
-				  ret_query_param(&query, BYTEAOID, PointerGetDatum(digests)));
-	ret_query_run_kept(&query, &plan);
-	deletion_id = ret_result_int8(0, 1);
-	ret_restore_user(&saved);
-	SPI_finish();
-	pfree(digests);
+/*
+ * Inserts a tuple and its index entries; CatalogTupleInsert() would not heed
+ * that some indexes are partial.
+ */
+static void
+insert_tuple(Relation rel, HeapTuple tuple)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsHeapTuple);
+
+	InitResultRelInfo(target, rel, 1, NULL, 0);
+	ExecOpenIndices(target, false);
+	simple_heap_insert(rel, tuple);
+	ExecStoreHeapTuple(tuple, slot, false);
+	slot->tts_tid = tuple->t_self;
+	(void) ret_insert_index_tuples(target, slot, estate);
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+/*
+ * Writes a record and returns its id: that which it has already, or the next.
+ * Below SQL, so that it costs little also where an application deletes rows
+ * one by one. Caller must have an active snapshot.
+ */
+int64
+ret_record_write(const RetRecord *record, uint64 rows,
+				 const StringInfoData *digests)
+{
+	Relation	rel = table_open(ret_own_relid("deletion"), RowExclusiveLock);
+	int64		deletion_id = record->deletion_id ? record->deletion_id :
+		ret_record_next_id();
+	bytea	   *packed = palloc(VARHDRSZ + digests->len);
+	Datum		values[Natts_deletion];
+	bool		nulls[Natts_deletion] = {0};
+	HeapTuple	tuple;
+	int			n = 0;
+
+	SET_VARSIZE(packed, VARHDRSZ + digests->len);
+	memcpy(VARDATA(packed), digests->data, digests->len);
+
+	/* in the order of the columns in sql/install */
+	values[n++] = Int64GetDatum(deletion_id);
+	nulls[n] = record->run_id == 0;
+	values[n++] = Int64GetDatum(record->run_id);
+	values[n] = text_or_null(record->policy, &nulls[n]);
+	n++;
+	nulls[n] = record->policy == NULL;
+	values[n++] = Int32GetDatum(record->policy_version);
+	values[n++] = Int32GetDatum(record->relation_id);
+	values[n++] = CStringGetTextDatum(record->leaf);
+	values[n++] = CStringGetTextDatum(record->action);
+	values[n++] = Int64GetDatum((int64) rows);
+	nulls[n] = record->policy == NULL;
+	values[n++] = TimestampTzGetDatum(record->cutoff);
+	values[n++] = TimestampTzGetDatum(record->happened_at ?
+									  record->happened_at : ret_now());
+	values[n++] = CStringGetTextDatum(ret_worker_is_me() ? "retention worker" :
+									  GetUserNameFromId(GetOuterUserId(), false));
+	values[n] = text_or_null(application_name, &nulls[n]);
+	n++;
+	values[n] = text_or_null(record->reason ? record->reason : ret_reason,
+							 &nulls[n]);
+	n++;
+	nulls[n] = record->parent_id == 0;
+	values[n++] = Int64GetDatum(record->parent_id);
+	values[n++] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[n++] = ret_text_array(record->key_columns);
+	values[n++] = PointerGetDatum(packed);
+	Assert(n == Natts_deletion &&
+		   n == RelationGetNumberOfAttributes(rel));
+
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	insert_tuple(rel, tuple);
+	heap_freetuple(tuple);
+	pfree(packed);
+	table_close(rel, RowExclusiveLock);
 	return deletion_id;
 }
 
@@ -429,8 +512,10 @@ retention_key_digests(PG_FUNCTION_ARGS)
 	if (ret_digest_key_load(key, false))
 	{
 		SET_VARSIZE(digest, VARHDRSZ + RET_DIGEST_SIZE);
-		digest_slot(key, slot, 0, digest_kinds(slot->tts_tupleDescriptor),
-					(uint8 *) VARDATA(digest));
+		ret_digest_key(key, slot, columns_from(slot->tts_tupleDescriptor, 1),
+					   slot->tts_tupleDescriptor->natts,
+					   ret_digest_kinds(slot->tts_tupleDescriptor),
+					   (uint8 *) VARDATA(digest));
 		tuplestore_putvalues(result->setResult, result->setDesc, &value,
 							 &isnull);
 	}

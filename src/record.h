@@ -28,7 +28,8 @@ typedef struct RetDigester
 	StringInfoData digests;
 	int			skip;
 	bool		gives_way;
-	uint8	   *kinds;			/* of the columns, see record.c */
+	AttrNumber *columns;		/* of the key */
+	uint8	   *kinds;			/* of all columns, see record.c */
 	uint64		rows;
 	uint64		not_due;
 	bool		gave_way;
@@ -46,6 +47,7 @@ typedef struct RetTidReceiver
 /* What a record says beside the digests; NULL and 0 where it does not apply. */
 typedef struct RetRecord
 {
+	int64		deletion_id;	/* 0: the next */
 	int64		run_id;
 	const char *policy;
 	int			policy_version;
@@ -54,17 +56,23 @@ typedef struct RetRecord
 	const char *action;
 	const char *reason;			/* NULL: what the session says */
 	TimestampTz cutoff;
+	TimestampTz happened_at;	/* 0: now */
 	int64		parent_id;
 	List	   *key_columns;
 } RetRecord;
 
 extern bool ret_digest_key_load(uint8 *key, bool make);
+extern uint8 *ret_digest_kinds(TupleDesc desc);
+extern void ret_digest_key(const uint8 *key, TupleTableSlot *slot,
+						   const AttrNumber *columns, int ncolumns,
+						   const uint8 *kinds, uint8 *digest);
 extern void ret_receiver_init(DestReceiver *receiver,
 							  bool (*receive) (TupleTableSlot *slot,
 											   DestReceiver *self));
 extern void ret_digester_init(RetDigester *digester, const uint8 *key);
 extern void ret_tid_receiver_init(RetTidReceiver *receiver);
-extern int64 ret_record_write(const RetRecord *record,
-							  const RetDigester *digester);
+extern int64 ret_record_next_id(void);
+extern int64 ret_record_write(const RetRecord *record, uint64 rows,
+							  const StringInfoData *digests);
 
 #endif							/* RET_RECORD_H */

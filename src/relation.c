@@ -393,6 +393,17 @@ ret_relation_has_row_trigger(Relation rel)
 }
 
 /*
+ * Whether a trigger is one of those that put rows into the trash.
+ */
+static bool
+is_own(const Trigger *trigger)
+{
+	char	   *namespace = get_namespace_name(get_func_namespace(trigger->tgfoid));
+
+	return namespace && strcmp(namespace, "retention") == 0;
+}
+
+/*
  * Whether any trigger of a user sees the deletion of rows, so that the rows
  * may not vanish without a DELETE.
  */
@@ -405,7 +416,8 @@ ret_relation_has_delete_trigger(Relation rel)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
-		if (!trigger->tgisinternal && TRIGGER_FOR_DELETE(trigger->tgtype))
+		if (!trigger->tgisinternal && TRIGGER_FOR_DELETE(trigger->tgtype) &&
+			!is_own(trigger))
 			return true;
 	}
 	return false;

@@ -27,6 +27,7 @@
 #include "sandbox.h"
 #include "schedule.h"
 #include "shmem.h"
+#include "trash_purge.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker.h"
@@ -179,6 +180,17 @@ ret_engine_recover(RetXact xact)
 	MemoryContextDelete(run.context);
 }
 
+/*
+ * The trash belongs to nobody: it is purged by workers, and by those who may
+ * do everything. In somebody's transaction the locks would stay.
+ */
+static bool
+does_trash(RetXact xact)
+{
+	return xact == RET_XACT_WORKER ||
+		(xact == RET_XACT_CALL && ret_is_admin());
+}
+
 TimestampTz
 ret_engine_run_due(RetXact xact)
 {
@@ -215,6 +227,12 @@ ret_engine_run_due(RetXact xact)
 			(void) ret_engine_run(round.policies[i], xact, false, false);
 			again = true;
 		}
+	}
+	if (does_trash(xact) && !ret_clock_is_suspended())
+	{
+		TimestampTz next = ret_trash_round(&run);
+
+		round.next = Min(round.next, next);
 	}
 	MemoryContextDelete(run.context);
 	return round.next;

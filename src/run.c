@@ -139,6 +139,15 @@ ret_run_block(RetRun *run, int64 rows, const char *cause)
 }
 
 /*
+ * Whether rows are gone at once, and do not go to the trash.
+ */
+bool
+ret_run_deletes(const RetRun *run)
+{
+	return strcmp(run->policy->action, "delete") == 0;
+}
+
+/*
  * Whether the same step may succeed later without anybody doing anything.
  */
 bool

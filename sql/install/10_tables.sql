@@ -23,7 +23,7 @@ CREATE TABLE retention.policy (
 	relation_id  integer NOT NULL,
 	owner        name NOT NULL,     -- of the relation when the policy was accepted
 	owner_oid    oid NOT NULL,
-	action       text NOT NULL CHECK (action IN ('delete', 'keep')),
+	action       text NOT NULL CHECK (action IN ('delete', 'trash', 'keep')),
 	after        interval NOT NULL,
 	clock        text NOT NULL,     -- as the user wrote it
 	filter       text,
@@ -118,7 +118,10 @@ CREATE TABLE retention.deletion (
 );
 ALTER TABLE retention.deletion ALTER COLUMN digests SET STORAGE EXTERNAL;
 CREATE INDEX ON retention.deletion (relation_id);
-CREATE INDEX ON retention.deletion (run_id);
+CREATE INDEX ON retention.deletion (run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX ON retention.deletion (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX ON retention.deletion (relation_id, happened_at)
+	WHERE action = 'restore';
 
 -- The secret under which keys are digested; made when it is first needed, so
 -- that a restored dump brings its own.
@@ -137,6 +140,49 @@ CREATE TABLE retention.consent (
 	PRIMARY KEY (child_id, parent_id)
 );
 
+-- A table whose deleted rows go to the trash.
+CREATE TABLE retention.trash_table (
+	relation_id integer PRIMARY KEY,
+	keep        interval NOT NULL,
+	on_capture_error text NOT NULL CHECK (on_capture_error IN ('block', 'allow')),
+	enabled_at  timestamptz NOT NULL,
+	enabled_by  text NOT NULL
+);
+
+-- A version of the row type of a table: what the values of an image are.
+CREATE TABLE retention.shape (
+	shape_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	relation_id  integer NOT NULL,  -- of the table the rows were in
+	column_nums  int2[] NOT NULL,   -- 0: dropped since
+	column_names text[] NOT NULL,   -- as they are now
+	column_types text[] NOT NULL,
+	generated    boolean[] NOT NULL,
+	identity     text NOT NULL,     -- of the database that this was written in
+	byte_order   text NOT NULL
+);
+CREATE INDEX ON retention.shape (relation_id);
+
+-- The trash: some rows of one deletion, about a page full. Row n of the
+-- deletion has the trash id deletion_id * 1000000 + n. What is purged on one
+-- day is in one child table, named after the day; what no child was made for
+-- in time is here itself.
+CREATE TABLE retention.trash_chunk (
+	deletion_id bigint NOT NULL,
+	first       integer NOT NULL,      -- the first row, counted from 0
+	rows        integer NOT NULL,
+	relation_id integer NOT NULL,      -- of the table that has the trash
+	shape_id    bigint NOT NULL,
+	purge_after timestamptz NOT NULL,  -- infinity: held
+	personal_until timestamptz,        -- when the personal part goes
+	is_link     boolean NOT NULL,      -- keys of rows that lost their reference
+	digests     bytea NOT NULL,        -- 16 bytes a row, as in the record
+	images      bytea NOT NULL,
+	personal    bytea                  -- images of the personal columns
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE retention.trash_chunk ALTER COLUMN digests SET STORAGE EXTERNAL;
+CREATE INDEX ON retention.trash_chunk (deletion_id, first);
+CREATE INDEX ON retention.trash_chunk (purge_after);
+
 -- All of it is the user's: pg_dump takes it along.
 SELECT pg_extension_config_dump('retention.relation', '');
 SELECT pg_extension_config_dump('retention.relation_relation_id_seq', '');
@@ -150,6 +196,10 @@ SELECT pg_extension_config_dump('retention.deletion', '');
 SELECT pg_extension_config_dump('retention.deletion_deletion_id_seq', '');
 SELECT pg_extension_config_dump('retention.digest_key', '');
 SELECT pg_extension_config_dump('retention.consent', '');
+SELECT pg_extension_config_dump('retention.trash_table', '');
+SELECT pg_extension_config_dump('retention.shape', '');
+SELECT pg_extension_config_dump('retention.shape_shape_id_seq', '');
+SELECT pg_extension_config_dump('retention.trash_chunk', '');
 
 CREATE FUNCTION retention._append_only() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'retention_append_only';

@@ -7,7 +7,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA retention FROM PUBLIC;
 GRANT USAGE ON SCHEMA retention TO PUBLIC;
 
 GRANT SELECT ON retention.policies, retention.policy_history, retention.runs,
-	retention.deletions, retention.progress, retention.health TO PUBLIC;
+	retention.deletions, retention.trash, retention.progress,
+	retention.health TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
 	retention.add_policy(regclass, text, interval, text, text, text, text,
@@ -24,6 +25,19 @@ GRANT EXECUTE ON FUNCTION
 	retention.schedule(text, text),
 	retention.unschedule(text),
 	retention.accept_clock(),
+	retention.enable_trash(regclass, interval, text),
+	retention.disable_trash(regclass),
+	-- checked when the triggers of a dump are restored; does nothing else
+	retention._capture(),
+	retention._capture_links(),
+	retention._capture_move(),
+	retention._is_moved(oid, tid),
+	retention.purge_trash(regclass, timestamptz, bigint[]),
+	retention.restore(bigint, text, boolean),
+	retention.restore_deletion(bigint, text, boolean),
+	-- what they set for this session, else nothing
+	retention._restoring(anyelement),
+	retention._is_restored("any"),
 	retention.find_deletion(regclass, text[]),
 	-- called by the views and by find_deletion, as the user
 	retention._now(),
@@ -35,7 +49,9 @@ GRANT EXECUTE ON FUNCTION
 	retention._key_digests(regclass, text[]),
 	retention._qualified_name(regclass),
 	retention._progress(),
-	retention._processes()
+	retention._processes(),
+	retention._trash_sees(oid, tid, integer),
+	retention._trash_data(oid, tid, integer)
 	TO PUBLIC;
 GRANT EXECUTE ON PROCEDURE
 	retention.run_policy(text, boolean), retention.run_due() TO PUBLIC;

@@ -2,7 +2,7 @@
 
 SET timezone = 'UTC';
 SET client_min_messages = error;
-SELECT plan(72);
+SELECT plan(71);
 
 DROP ROLE IF EXISTS retention_shop, retention_guest;
 CREATE ROLE retention_shop;
@@ -258,8 +258,6 @@ SELECT throws_ok($$SELECT retention.add_policy('event_view', 'delete', '1 day', 
 	'42809', '"event_view" cannot be governed: it is a view', 'refused: a view');
 SELECT throws_ok($$SELECT retention.add_policy('event_temp', 'delete', '1 day', 'happened_at')$$,
 	'42809', '"event_temp" cannot be governed: it is a temporary table', 'refused: a temporary table');
-SELECT throws_ok($$SELECT retention.add_policy('event', 'trash', '1 day', 'happened_at')$$,
-	'0A000', 'action "trash" is not available in this version', 'refused: trash');
 SELECT throws_ok($$SELECT retention.add_policy('event', 'scrub', '1 day', 'happened_at')$$,
 	'0A000', 'action "scrub" is not available in this version', 'refused: scrub');
 SELECT throws_ok($$SELECT retention.add_policy('event', 'destroy', '1 day', 'happened_at')$$,

@@ -35,6 +35,8 @@ windows_retention()
 
 bench_windows()
 {
+	local repetitions=5
+
 	windows_rows=$(rows 2000000)
 	windows_left=$((windows_rows - $(due_of "$windows_rows")))
 	interleave build_windows windows_retention windows_bare windows_ctid_loop

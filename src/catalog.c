@@ -294,10 +294,11 @@ ret_identity_check(void)
 	ours = ret_query_identity(&query);
 	ret_query_add(&query,
 				  "SELECT (EXISTS (SELECT FROM retention.policy WHERE identity <> %s)"
-				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s))::int::int8,"
+				  " OR EXISTS (SELECT FROM retention.relation WHERE identity <> %s)"
+				  " OR EXISTS (SELECT FROM retention.shape WHERE identity <> %s))::int::int8,"
 				  " (EXISTS (SELECT FROM retention.relation r WHERE reloid IS NOT NULL"
 				  " AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.reloid)))::int::int8",
-				  ours, ours);
+				  ours, ours, ours);
 	ret_query_run(&query, false, 0, NULL);
 	has_dropped = ret_result_int8(0, 2) != 0;
 	if (ret_result_int8(0, 1) != 0)

@@ -17,12 +17,14 @@
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "clock.h"
 #include "due.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "policy_api.h"
 #include "query.h"
 #include "relation.h"
@@ -31,6 +33,7 @@
 #include "trash.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -408,6 +411,43 @@ retention_disable_trash(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Whether a command may have changed columns, partitions or foreign keys.
+ * Others must be left alone: while a dump is restored, the triggers are not
+ * there yet, and the dump brings them itself.
+ */
+static bool
+changes_tables(Node *parsetree)
+{
+	ListCell   *lc;
+
+	if (application_name && strcmp(application_name, "pg_restore") == 0)
+		return false;
+	if (!IsA(parsetree, AlterTableStmt))
+		return true;
+	foreach(lc, castNode(AlterTableStmt, parsetree)->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
+		{
+			case AT_AddColumn:
+			case AT_DropColumn:
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+				return true;
+			case AT_AddConstraint:
+				if (castNode(Constraint, cmd->def)->contype == CONSTR_FOREIGN)
+					return true;
+				break;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+/*
  * Event trigger: follows changes of tables that have a trash.
  */
 Datum
@@ -415,9 +455,17 @@ retention_trash_on_ddl(PG_FUNCTION_ARGS)
 {
 	RetUser		saved;
 
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function can only be called by an event trigger")));
+	if (!changes_tables(((EventTriggerData *) fcinfo->context)->parsetree))
+		PG_RETURN_VOID();
 	SPI_connect();
 	ret_become_extension(&saved);
-	SPI_execute("SELECT FROM retention.trash_table LIMIT 1", false, 0);
+	SPI_execute("SELECT FROM retention.trash_table t"
+				" JOIN retention.relation r USING (relation_id)"
+				" WHERE r.identity = retention._identity() LIMIT 1", false, 0);
 	if (SPI_processed > 0)
 		SPI_execute("SELECT retention._trash_follow()", false, 0);
 	ret_restore_user(&saved);

@@ -93,6 +93,19 @@ BEGIN
 	WHERE r.identity <> ours;
 
 	-- a dump leaves out dropped columns, so the others are numbered anew
+	UPDATE retention.shape s
+	SET identity = ours,
+		column_nums = (
+			SELECT array_agg(CASE WHEN c.num = 0 THEN 0::int2
+				ELSE coalesce(a.attnum, 0::int2) END ORDER BY c.n)
+			FROM unnest(s.column_nums, s.column_names)
+					WITH ORDINALITY AS c(num, name, n)
+				LEFT JOIN pg_attribute a ON a.attrelid = r.reloid
+					AND a.attname = c.name AND NOT a.attisdropped)
+	FROM retention.relation r
+	WHERE s.identity <> ours
+		AND r.relation_id = s.relation_id;
+
 	WITH adopted AS (
 	UPDATE retention.policy p
 	SET identity = ours,

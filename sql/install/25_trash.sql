@@ -127,6 +127,7 @@ BEGIN
 						AND NOT a.attisdropped) AS n(nums, names)
 		WHERE r.reloid IS NOT NULL
 			AND r.identity = retention._identity()
+			AND r.identity = retention._identity()
 			AND s.identity = r.identity
 	)
 	UPDATE retention.shape s
@@ -378,7 +379,10 @@ BEGIN ATOMIC
 			AT TIME ZONE 'UTC'
 	FROM pg_catalog.pg_inherits i
 		JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-	WHERE i.inhparent = 'retention.trash_chunk'::regclass;
+	WHERE i.inhparent = 'retention.trash_chunk'::regclass
+		-- a restore that is still going on makes the indexes last
+		AND EXISTS (
+			SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid);
 END;
 COMMENT ON FUNCTION retention._trash_days() IS
 	'the tables of the trash by day of purge';

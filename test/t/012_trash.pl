@@ -1,0 +1,181 @@
+# The trash over time and elsewhere: workers purge it, dumps carry it, and a
+# kill -9 in the middle of anything loses nothing and doubles nothing.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use RetentionTest;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = new_node('trash', 'retention.naptime' => '1s');
+$node->start;
+with_extension($node);
+
+sub sql { return $node->safe_psql('postgres', @_) }
+
+sql(q{
+	CREATE FUNCTION sum_of(relation regclass) RETURNS text LANGUAGE plpgsql AS $$
+	DECLARE
+		result text;
+	BEGIN
+		EXECUTE format('SELECT count(*) || '' '' || md5(string_agg(t::text, '','' ORDER BY t::text)) FROM %s t', relation)
+			INTO result;
+		RETURN result;
+	END $$;
+	CREATE TYPE mood AS ENUM ('sad', 'ok');
+	CREATE TYPE pair AS (a int, m mood);
+	CREATE TABLE people (gone int, id int PRIMARY KEY, name text, m mood, ms mood[], p pair, r regclass, friend int REFERENCES people ON DELETE SET NULL);
+	ALTER TABLE people DROP COLUMN gone;
+	CREATE TABLE parted (id int, at date, note text) PARTITION BY RANGE (at);
+	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+	CREATE TABLE parted_2 PARTITION OF parted DEFAULT;
+	INSERT INTO people SELECT i, 'name ' || i, CASE WHEN i % 2 = 0 THEN 'sad'::mood END, '{sad,ok}', (i, 'ok'::mood)::pair, 'people', nullif(i - 1, 0)
+		FROM generate_series(1, 500) i;
+	INSERT INTO parted SELECT i, '2020-12-01'::date + i % 60, 'note' FROM generate_series(1, 500) i;
+	SELECT retention.enable_trash('people');
+	SELECT retention.enable_trash('parted', '7 days');
+	ALTER TABLE people RENAME name TO called;
+	CREATE TABLE sums AS SELECT r AS relation, sum_of(r) FROM unnest('{people,parted}'::regclass[]) r;
+	DELETE FROM people WHERE id % 3 = 0;
+	DELETE FROM parted;
+	ALTER TABLE people RENAME called TO full_name});
+my $ids = 'SELECT DISTINCT deletion_id FROM retention.trash';
+my $equal = 'SELECT count(*) FROM sums WHERE sum_of <> sum_of(relation)';
+
+# --- a dump carries the trash, with rows in it
+
+my $dump = $node->basedir . '/dump.sql';
+my $archive = $node->basedir . '/dump.tar';
+$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump, plain');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $archive, $node->connstr('postgres') ], 'pg_dump, custom');
+my $new = new_node('new', 'retention.naptime' => '1s');
+$new->start;
+$new->safe_psql('postgres', 'CREATE TYPE other AS ENUM (\'so that OIDs differ\')');
+
+sub check_restored
+{
+	my ($target, $database, $how) = @_;
+	my $new_sql = sub { return $target->safe_psql($database, @_) };
+
+	# before anybody has looked at the database
+	is( $new_sql->(q{INSERT INTO people VALUES (1000, 'late', 'ok', '{}', (1, 'ok'), NULL, NULL);
+			DELETE FROM people WHERE id = 1000; SELECT count(*) FROM retention.trash WHERE row_data ->> 'id' = '1000'}),
+		1, "$how: what is deleted goes to the trash at once");
+	is( $new_sql->(q{SELECT verdict, count(*) FROM (SELECT DISTINCT deletion_id FROM retention.trash WHERE row_data ->> 'id' <> '1000') t,
+			LATERAL retention.restore_deletion(t.deletion_id) GROUP BY 1}),
+		'ok|666', "$how: rows come back");
+	is($new_sql->($equal), 0, "$how: as they were, references too");
+	is( $new_sql->(q{SELECT max(deletion_id) > 3 AND count(*) = count(DISTINCT deletion_id) FROM retention.deletion}),
+		't', "$how: ids go on");
+	$new_sql->('CREATE TABLE parted_3 PARTITION OF parted FOR VALUES FROM (\'2030-01-01\') TO (\'2031-01-01\')');
+	is( $new_sql->(q{INSERT INTO parted VALUES (1, '2030-02-02'); DELETE FROM parted_3; SELECT row_data FROM retention.trash WHERE leaf LIKE '%parted_3'}),
+		'{"at": "2030-02-02", "id": 1, "note": null}', "$how: a new partition has the trash");
+	return;
+}
+
+$new->safe_psql('postgres', 'CREATE DATABASE plain');
+$new->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $new->connstr('plain') ], 'psql restores the plain dump');
+check_restored($new, 'plain', 'plain');
+$new->safe_psql('postgres', 'CREATE DATABASE archive');
+$new->command_ok([ 'pg_restore', '-j', '2', '-d', $new->connstr('archive'), $archive ], 'pg_restore with two jobs');
+check_restored($new, 'archive', 'archive');
+sql('CREATE DATABASE copy');
+$node->command_ok([ 'psql', '-Xq', '-1', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr('copy') ], 'the same cluster');
+check_restored($node, 'copy', 'same cluster');
+$new->stop;
+
+# --- workers purge what is over, and only that
+
+SKIP:
+{
+	skip('time cannot be set in this build', 6)
+	  if $node->psql('postgres', "SET retention.test_now TO ''") != 0;
+	my $today = sql("SELECT date_trunc('day', now(), 'UTC')");
+
+	$node->append_conf('postgresql.conf', 'retention.max_clock_step = 0');
+	$node->append_conf('postgresql.conf', qq{retention.test_now = '$today'});
+	$node->reload;
+	my $rows = sql("SELECT count(*) FROM retention.trash WHERE relation = 'people'::regclass");
+	$node->append_conf('postgresql.conf',
+		"retention.test_now = '" . sql("SELECT timestamptz '$today' + interval '9 days'") . "'");
+	$node->reload;
+	# a new day wakes nobody: the launcher probes
+	sql('SELECT retention._wake()');
+	ok( wait_until($node, q{SELECT count(*) = 1 FROM retention.deletions
+			WHERE action = 'purge' AND actor = 'retention worker'}),
+		'a worker purges the day that is over');
+	is( sql(q{SELECT relation, rows FROM retention.deletions WHERE action = 'purge'}),
+		'parted|500', 'with a record');
+	is(sql('SELECT count(*) FROM retention.trash_chunk c JOIN retention.relation r USING (relation_id) WHERE r.reloid = \'parted\'::regclass'),
+		0, 'what is over is gone');
+	is(sql('SELECT count(*) FROM retention.trash'), $rows, 'the rest is still there');
+	ok( sql(q{SELECT bool_and(day_end > retention._now()) FROM retention._trash_days()}) eq 't',
+		'old days are gone');
+	is(sql(q{SELECT count(*) FROM retention.health}), 0, 'health has nothing to say');
+	$node->append_conf('postgresql.conf', q{retention.test_now = ''});
+	$node->reload;
+}
+
+# --- kill -9, at any moment of a deletion, a restore, a purge
+
+sql(q{
+	CREATE TABLE big (id int PRIMARY KEY, note text);
+	INSERT INTO big SELECT i, repeat('x', 100) FROM generate_series(1, 30000) i;
+	SELECT retention.enable_trash('big');
+	INSERT INTO sums VALUES ('big', sum_of('big'))});
+my $total = 'SELECT (SELECT count(*) FROM big) + (SELECT count(*) FROM retention.trash WHERE relation = \'big\'::regclass)';
+my $twice = q{SELECT count(*) FROM big WHERE id IN (SELECT (row_data ->> 'id')::int FROM retention.trash WHERE relation = 'big'::regclass)};
+my ($lost, $doubled, $kills, $unrecorded) = (0, 0, 0, 0);
+
+sub kill_during
+{
+	my ($command, $microseconds) = @_;
+	my $session = start_background($node, [ 'SELECT pg_backend_pid()', $command ]);
+
+	usleep(1000) until $session->{stdout} =~ /^(\d+)$/m || !$session->{run}->pumpable || !pump($session);
+	my ($pid) = $session->{stdout} =~ /^(\d+)$/m;
+	usleep($microseconds);
+	$kills++ if $pid && kill('KILL', $pid);
+	finish_background($session);
+	ok( wait_until($node, 'SELECT true'), "up again after a kill during: $command");
+	$lost++ if sql($total) != 30000;
+	$doubled++ if sql($twice) != 0;
+	$unrecorded++ if sql(q{SELECT (SELECT count(*) FROM retention.trash WHERE relation = 'big'::regclass) <>
+		(SELECT coalesce(sum(CASE action WHEN 'trash' THEN rows ELSE -rows END), 0) FROM retention.deletions WHERE relation = 'big'::regclass)}) eq 't';
+	return;
+}
+
+sub pump { my ($session) = @_; return eval { $session->{run}->pump_nb; 1 } }
+
+for my $round (1 .. 4)
+{
+	kill_during('DELETE FROM big', 20_000 * $round);
+	sql('DELETE FROM big');
+	kill_during("SELECT count(*) FROM ($ids) t, LATERAL retention.restore_deletion(t.deletion_id)", 40_000 * $round);
+	sql("SELECT count(*) FROM (SELECT DISTINCT deletion_id FROM retention.trash WHERE relation = 'big'::regclass) t, LATERAL retention.restore_deletion(t.deletion_id)");
+}
+is($lost, 0, "$kills kills: nothing is lost");
+is($doubled, 0, 'nothing is there twice');
+is($unrecorded, 0, 'the records add up');
+is(sql("SELECT count(*) FROM sums WHERE relation = 'big'::regclass AND sum_of <> sum_of(relation)"), 0, 'all rows are as they were');
+
+# a purge that is killed has not happened, or all of it has
+sql('DELETE FROM big');
+my $session = start_background($node, [ 'SELECT pg_backend_pid()', "SELECT retention.purge_trash('big')" ]);
+usleep(1000) until $session->{stdout} =~ /^(\d+)$/m || !pump($session);
+usleep(10_000);
+kill('KILL', $1) if $session->{stdout} =~ /^(\d+)$/m;
+finish_background($session);
+ok(wait_until($node, 'SELECT true'), 'up again after a kill during a purge');
+is( sql(q{SELECT 30000 - (SELECT count(*) FROM retention.trash WHERE relation = 'big'::regclass) -
+		(SELECT coalesce(sum(rows), 0) FROM retention.deletions WHERE relation = 'big'::regclass AND action = 'purge')}),
+	0, 'what is not in the trash is recorded as purged');
+
+$node->stop;
+done_testing();

@@ -17,8 +17,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog.h"
 #include "catalog/indexing.h"
 #include "chunk.h"
@@ -144,6 +147,7 @@ void
 ret_trash_writer_begin(RetTrashWriter *writer)
 {
 	writer->rel = open_day(writer->purge_after);
+	writer->indexes = CatalogOpenIndexes(writer->rel);
 	if (!writer->is_link)
 		writer->record.deletion_id = ret_record_next_id();
 	writer->root_id = writer->record.parent_id ? writer->record.parent_id :
@@ -160,6 +164,32 @@ ret_trash_writer_begin(RetTrashWriter *writer)
 	writer->first = 0;
 	writer->rows = 0;
 	writer->total = 0;
+}
+
+/*
+ * The tables of the trash have one index, on (deletion_id, first); the parent
+ * has more.
+ */
+static void
+insert_index_entry(RetTrashWriter *writer, HeapTuple tuple, Datum *values,
+				   bool *nulls)
+{
+	ResultRelInfo *indexes = writer->indexes;
+
+	for (int i = 0; i < indexes->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = indexes->ri_IndexRelationInfo[i];
+		Datum		keys[INDEX_MAX_KEYS];
+		bool		key_nulls[INDEX_MAX_KEYS];
+
+		for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+		{
+			keys[k] = values[info->ii_IndexAttrNumbers[k] - 1];
+			key_nulls[k] = nulls[info->ii_IndexAttrNumbers[k] - 1];
+		}
+		index_insert(indexes->ri_IndexRelationDescs[i], keys, key_nulls,
+					 &tuple->t_self, writer->rel, UNIQUE_CHECK_NO, false, info);
+	}
 }
 
 static void
@@ -185,7 +215,11 @@ flush_chunk(RetTrashWriter *writer)
 	nulls[Anum_personal - 1] = true;
 
 	tuple = heap_form_tuple(RelationGetDescr(writer->rel), values, nulls);
-	CatalogTupleInsert(writer->rel, tuple);
+	/* a chunk fills a page: there is no use in looking for room on old ones */
+	heap_insert(writer->rel, tuple, GetCurrentCommandId(true),
+				writer->rows - writer->first > 1 ? HEAP_INSERT_SKIP_FSM : 0,
+				NULL);
+	insert_index_entry(writer, tuple, values, nulls);
 	heap_freetuple(tuple);
 	writer->first = writer->rows;
 	start_images(&writer->images);
@@ -254,6 +288,7 @@ void
 ret_trash_writer_end(RetTrashWriter *writer)
 {
 	flush_record(writer);
+	CatalogCloseIndexes(writer->indexes);
 	MemoryContextDelete(writer->row_context);
 	/* kept locked: nothing may truncate it before we commit */
 	table_close(writer->rel, NoLock);

@@ -35,6 +35,7 @@ typedef struct RetTrashWriter
 	TimestampTz purge_after;
 	bool		is_link;
 	Relation	rel;			/* the table of the day */
+	struct ResultRelInfo *indexes;
 	StringInfoData image;		/* of one row */
 	StringInfoData images;		/* of the chunk */
 	StringInfoData chunk_digests;

@@ -1,0 +1,1 @@
+DELETE FROM soft WHERE id = (SELECT nextval('soft_next'));

@@ -14,7 +14,7 @@ CREATE TABLE customers (
 
 CREATE TABLE orders (
 	order_id    integer PRIMARY KEY,
-	customer_id integer NOT NULL REFERENCES customers,
+	customer_id integer NOT NULL REFERENCES customers ON DELETE CASCADE,
 	placed_at   timestamptz NOT NULL,
 	closed_at   timestamptz,        -- NULL: still open
 	disputed    boolean NOT NULL DEFAULT false
@@ -39,7 +39,7 @@ CREATE TABLE login_events (
 );
 
 CREATE TABLE trials (
-	customer_id integer PRIMARY KEY REFERENCES customers,
+	customer_id integer PRIMARY KEY REFERENCES customers ON DELETE CASCADE,
 	started_at  timestamptz NOT NULL,
 	plan_days   integer NOT NULL
 );

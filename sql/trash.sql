@@ -60,6 +60,8 @@ FROM retention.trash GROUP BY relation ORDER BY relation;
 SELECT trash_id % 1000000 AS n, relation, row_data FROM retention.trash
 WHERE deletion_id = last_id() AND relation <> 'lines'::regclass ORDER BY trash_id;
 SELECT count(*) FILTER (WHERE customer IS NULL) AS lost, count(*) FILTER (WHERE customer = 3) AS still FROM visits;
+SELECT * FROM retention.trash_rows(NULL::orders);
+SELECT retention.trash_rows(1);
 -- nothing is written by looking
 SELECT relation, verdict, count(*) FROM retention.restore_deletion(last_id(), dry_run => true) GROUP BY 1, 2 ORDER BY 1;
 SELECT count(*) FROM customers WHERE id = 3;
@@ -231,6 +233,7 @@ ALTER TABLE drift ALTER b TYPE numeric(5,1), ALTER c TYPE bigint USING c::bigint
 ALTER TABLE drift ADD d integer NOT NULL DEFAULT 7;
 ALTER TABLE drift RENAME TO drifted;
 SELECT row_data FROM retention.trash WHERE relation = 'drifted'::regclass;
+SELECT * FROM retention.trash_rows(NULL::drifted);
 SELECT verdict FROM retention.restore_deletion(last_id(), dry_run => true);
 SELECT verdict FROM retention.restore_deletion(last_id());
 SELECT * FROM drifted;

@@ -52,8 +52,11 @@ SELECT DISTINCT relation::text, deleted_by FROM retention.trash ORDER BY 1, 2;
 -- columns by their grants
 SET ROLE regress_retention_clerk;
 SELECT * FROM seen;
+SELECT id FROM retention.trash_rows(NULL::open) ORDER BY id;
+SELECT id FROM retention.trash_rows(NULL::patients);
 SET ROLE regress_retention_guest;
 SELECT * FROM seen;
+SELECT id FROM retention.trash_rows(NULL::open);
 -- nobody reads or writes the tables beneath
 SELECT attempt('SELECT * FROM retention.trash_chunk');
 SELECT attempt('SELECT retention._trash_data((SELECT ''retention.trash_chunk''::regclass), ''(0,1)'', 0)');

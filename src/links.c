@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "links.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "query.h"
 #include "relation.h"
@@ -247,7 +248,14 @@ restore_child(RetPiece *pieces, int npieces)
 		try_table_open(source.relid, RowExclusiveLock) : NULL;
 	if (rel == NULL)
 		return;
-	ret_check_may_govern(source.relid);
+	if (!ret_user_governs(GetUserId(), rel->rd_rel->relowner))
+	{
+		ereport(WARNING,
+				(errmsg("references of %s are not put back, as it belongs to another owner",
+						ret_relation_name(source.relid))));
+		table_close(rel, NoLock);
+		return;
+	}
 	source.map = ret_rowmap_make(ret_shape_load(pieces->shape_id), rel);
 	source.pieces = pieces;
 	source.npieces = npieces;

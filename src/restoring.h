@@ -30,7 +30,8 @@ typedef struct RetSource
 {
 	Oid			relid;			/* rows of this table */
 	RetRowMap  *map;
-	RetSight   *sight;			/* errors on rows not seen; NULL: sees all */
+	RetSight   *sight;			/* NULL: sees all */
+	bool		hides;			/* rows not seen are left out; else an error */
 	RetPiece   *pieces;
 	int			npieces;
 	bool		(*goes) (int64 number, void *arg);	/* NULL: all rows */

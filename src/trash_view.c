@@ -251,6 +251,22 @@ ret_sight_sees_column(RetSight *sight, int attnum)
 }
 
 /*
+ * Errors unless the user sees all columns of the table.
+ */
+void
+ret_sight_check_columns(RetSight *sight, Relation rel)
+{
+	for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i - 1)->attisdropped &&
+			!ret_sight_sees_column(sight, i))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied to read all columns of table %s",
+							RelationGetRelationName(rel)),
+					 errhint("The view retention.trash shows those that you may read.")));
+}
+
+/*
  * Whether the user sees nothing of the table, whatever the row.
  */
 bool

@@ -14,6 +14,7 @@ typedef struct RetSight RetSight;
 
 extern RetSight *ret_sight_make(Relation rel, bool asks_for_table);
 extern bool ret_sight_is_blind(RetSight *sight);
+extern void ret_sight_check_columns(RetSight *sight, Relation rel);
 extern bool ret_sight_sees(RetSight *sight, RetShape *shape, const int *map,
 						   Datum *values, bool *nulls);
 extern bool ret_sight_sees_column(RetSight *sight, int attnum);

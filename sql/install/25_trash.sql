@@ -222,6 +222,12 @@ WHERE NOT c.is_link
 COMMENT ON VIEW retention.trash IS
 	'the rows in the trash that the caller could have read in their table; row_data is decoded when it is asked for';
 
+CREATE FUNCTION retention.trash_rows(anyelement)
+	RETURNS SETOF anyelement LANGUAGE c STABLE
+	AS 'MODULE_PATHNAME', 'retention_trash_rows';
+COMMENT ON FUNCTION retention.trash_rows(anyelement) IS
+	'the rows of a table in the trash that the caller could have read in the table, with the table''s own columns: trash_rows(NULL::orders)';
+
 -- Restore.
 
 CREATE FUNCTION retention.restore(trash_id bigint,

@@ -33,6 +33,7 @@ GRANT EXECUTE ON FUNCTION
 	retention._capture_move(),
 	retention._is_moved(oid, tid),
 	retention.purge_trash(regclass, timestamptz, bigint[]),
+	retention.trash_rows(anyelement),
 	retention.restore(bigint, text, boolean),
 	retention.restore_deletion(bigint, text, boolean),
 	-- what they set for this session, else nothing

@@ -248,6 +248,22 @@ SELECT retention.restore_deletion(last_id());
 SELECT retention.restore(1);
 SELECT retention.restore_deletion(NULL);
 
+-- What cannot be read any more does not hide the rest.
+CREATE TYPE size AS ENUM ('s', 'm');
+CREATE TABLE shirts (id integer PRIMARY KEY, size size);
+INSERT INTO shirts VALUES (1, 's'), (2, 'm');
+SELECT retention.enable_trash('shirts');
+DELETE FROM shirts;
+ALTER TYPE size RENAME VALUE 'm' TO 'medium';
+SELECT trash_id % 1000000 AS n, row_data FROM retention.trash WHERE relation = 'shirts'::regclass ORDER BY 1;
+SELECT verdict, detail FROM retention.restore_deletion(last_id(), dry_run => true);
+ALTER TYPE size RENAME VALUE 'medium' TO 'm';
+SELECT verdict, detail FROM retention.restore_deletion(last_id(), dry_run => true);
+DROP TYPE size CASCADE;
+SELECT trash_id % 1000000 AS n, row_data FROM retention.trash WHERE relation = 'shirts'::regclass ORDER BY 1;
+SELECT attempt('SELECT retention.restore_deletion(last_id())');
+SELECT retention.purge_trash('shirts');
+
 -- A policy that moves rows to the trash; a restored row is left in peace.
 CREATE TABLE due (id integer PRIMARY KEY, at timestamptz);
 CREATE TABLE hangs (id integer PRIMARY KEY, due integer REFERENCES due ON DELETE CASCADE);
@@ -272,6 +288,7 @@ INSERT INTO due VALUES (102, '2020-01-01');
 INSERT INTO hangs VALUES (102, 102);
 ALTER TABLE due DISABLE TRIGGER retention_trash;
 CALL retention.run_policy('due_trash');
+SELECT severity, subject, finding FROM retention.health WHERE subject = 'due';
 SELECT count(*) FROM due;
 -- a policy that deletes does so, trash or not; what goes along has a trash of its own
 SELECT retention.drop_policy('due_trash');
@@ -298,6 +315,7 @@ ALTER TABLE retention.shape DROP CONSTRAINT broken;
 DELETE FROM broken WHERE id = 3;
 SELECT * FROM last();
 SELECT row_data FROM retention.trash WHERE relation = 'broken'::regclass;
+SELECT severity, subject, finding FROM retention.health WHERE subject = 'trash.broken';
 
 -- What cannot have a trash.
 CREATE VIEW v AS SELECT 1 AS id;
@@ -313,6 +331,7 @@ SELECT count(*) > 0 AS has_rows FROM retention.trash;
 SET retention.test_now TO '2030-01-01 00:00Z';
 SELECT count(*) FROM retention.trash;
 SELECT count(*) > 0 AS still_there FROM retention.trash_chunk;
+SELECT count(*) FROM retention.health WHERE subject = 'trash';
 CALL retention.run_due();
 SELECT count(*) FROM retention.trash_chunk;
 SELECT action, relation, rows > 0 AS has_rows, actor = current_user AS me FROM retention.deletions

@@ -504,12 +504,15 @@ look(FunctionCallInfo fcinfo)
 
 /*
  * Reads the n-th row of the chunk, counted from 0, into the current memory
- * context.
+ * context. False when it cannot be read now: a type or an enum label is gone.
+ * A restore says so; a look at the whole trash must not fail for it.
  */
-static void
+static bool
 read_row(Looking *looking, int n, Datum **values, bool **nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	int			ncolumns = looking->shape->ncolumns;
+	volatile bool done = true;
 	RetBytes	in = ret_bytes_of(looking->images);
 	RetBytes	image;
 
@@ -518,7 +521,22 @@ read_row(Looking *looking, int n, Datum **values, bool **nulls)
 	while (n-- > 0);
 	*values = palloc(sizeof(Datum) * Max(ncolumns, 1));
 	*nulls = palloc(sizeof(bool) * Max(ncolumns, 1));
-	ret_shape_read(looking->shape, &image, *values, *nulls);
+	PG_TRY();
+	{
+		ret_shape_read(looking->shape, &image, *values, *nulls);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		if (geterrcode() == ERRCODE_QUERY_CANCELED ||
+			geterrcode() == ERRCODE_ADMIN_SHUTDOWN)
+			PG_RE_THROW();
+		/* nothing but catalogs was read: no subtransaction is needed */
+		FlushErrorState();
+		done = false;
+	}
+	PG_END_TRY();
+	return done;
 }
 
 /*
@@ -536,8 +554,8 @@ retention_trash_sees(PG_FUNCTION_ARGS)
 	if (looking->sight->sees_none || looking->sight->qual == NULL)
 		PG_RETURN_BOOL(!looking->sight->sees_none);
 	MemoryContextSwitchTo(looking->row_context);
-	read_row(looking, PG_GETARG_INT32(2), &values, &nulls);
-	sees = ret_sight_sees(looking->sight, looking->shape, looking->map,
+	sees = read_row(looking, PG_GETARG_INT32(2), &values, &nulls) &&
+		ret_sight_sees(looking->sight, looking->shape, looking->map,
 						  values, nulls);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(looking->row_context);
@@ -559,8 +577,8 @@ retention_trash_data(PG_FUNCTION_ARGS)
 	if (looking->sight->sees_none)
 		PG_RETURN_NULL();
 	MemoryContextSwitchTo(looking->row_context);
-	read_row(looking, PG_GETARG_INT32(2), &values, &nulls);
-	if (ret_sight_sees(looking->sight, looking->shape, looking->map, values,
+	if (read_row(looking, PG_GETARG_INT32(2), &values, &nulls) &&
+		ret_sight_sees(looking->sight, looking->shape, looking->map, values,
 					   nulls))
 		data = show_row(looking->shape, looking->map, looking->sight, values,
 						nulls);

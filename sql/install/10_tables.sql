@@ -121,7 +121,7 @@ CREATE INDEX ON retention.deletion (relation_id);
 CREATE INDEX ON retention.deletion (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX ON retention.deletion (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX ON retention.deletion (relation_id, happened_at)
-	WHERE action = 'restore';
+	WHERE action IN ('restore', 'gap');
 
 -- The secret under which keys are digested; made when it is first needed, so
 -- that a restored dump brings its own.

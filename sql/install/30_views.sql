@@ -166,6 +166,19 @@ last_runs AS (
 ),
 processes AS (
 	SELECT * FROM retention._processes()
+),
+trashed AS (
+	-- tables with a trash, with their partitions
+	SELECT c.oid::regclass AS relation, r.relation_id
+	FROM retention.trash_table t
+		JOIN retention.relation r USING (relation_id)
+		CROSS JOIN LATERAL (
+			SELECT r.reloid::oid AS relid
+			UNION
+			SELECT p.relid FROM pg_partition_tree(r.reloid) p) m
+		JOIN pg_class c ON c.oid = m.relid AND c.relkind IN ('r', 'p')
+	WHERE r.identity = retention._identity()
+		AND retention._sees(r.reloid)
 )
 SELECT 'critical' AS severity, name AS subject,
 	format('the policy is broken: %s', reason) AS finding,
@@ -214,6 +227,36 @@ WHERE p.state = 'active'
 	AND NOT EXISTS (
 		SELECT FROM retention.run u
 		WHERE u.policy_id = p.policy_id AND u.state = 'running')
+UNION ALL
+SELECT 'critical', t.relation::text,
+	'deleted rows do not go to the trash: its trigger is missing or disabled',
+	'call retention.enable_trash() again, or ALTER TABLE ... ENABLE ALWAYS TRIGGER retention_trash'
+FROM trashed t
+WHERE NOT EXISTS (
+	SELECT FROM pg_trigger g
+	WHERE g.tgrelid = t.relation
+		AND g.tgname = 'retention_trash'
+		AND g.tgfoid = 'retention._capture'::regproc
+		AND g.tgenabled IN ('A', 'O'))
+UNION ALL
+SELECT 'warning', r.name,
+	format('%s rows were deleted without going to the trash in the last week: %s',
+		sum(d.rows), min(d.reason)),
+	'remove the cause; see the records with the action gap in retention.deletions'
+FROM retention.deletion d
+	JOIN retention.relation r USING (relation_id)
+WHERE d.action = 'gap'
+	AND d.happened_at > retention._now() - interval '7 days'
+	AND retention._sees(r.reloid)
+GROUP BY r.name
+UNION ALL
+SELECT 'warning', 'trash', format('%s has been past its time since %s and is not purged',
+		min(d.name), to_char(min(d.day_end), 'YYYY-MM-DD HH24:MI:SS TZ')),
+	'check that workers run (retention.enabled), or CALL retention.run_due() as an administrator; look into the server log'
+FROM retention._trash_days() d
+WHERE d.day_end < retention._now() - interval '6 hours'
+	AND retention._sees(NULL)
+HAVING count(*) > 0
 UNION ALL
 SELECT 'info', 'workers', 'the library is not preloaded, so no background worker runs policies',
 	'add retention to shared_preload_libraries and restart, or let pg_cron CALL retention.run_due()'

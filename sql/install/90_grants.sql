@@ -51,6 +51,7 @@ GRANT EXECUTE ON FUNCTION
 	retention._qualified_name(regclass),
 	retention._progress(),
 	retention._processes(),
+	retention._trash_days(),
 	retention._trash_sees(oid, tid, integer),
 	retention._trash_data(oid, tid, integer)
 	TO PUBLIC;

@@ -168,6 +168,93 @@ SELECT relation, verdict FROM retention.restore_deletion((SELECT max(deletion_id
 COMMIT;
 SELECT * FROM heard ORDER BY what;
 
+-- Bytes that were one type are never read as another of the same name.
+SET ROLE regress_retention_owner;
+CREATE DOMAIN disguise AS bytea;
+CREATE TABLE forged (id integer PRIMARY KEY, x disguise);
+INSERT INTO forged VALUES (1, decode('01000000000000001700000000ffffff01000000', 'hex'));
+SELECT retention.enable_trash('forged');
+DELETE FROM forged;
+ALTER TABLE forged DROP COLUMN x;
+DROP DOMAIN disguise;
+CREATE DOMAIN disguise AS integer[];
+SELECT * FROM seen WHERE relation = 'forged';
+ALTER TABLE forged ADD x disguise;
+SELECT id FROM retention.trash_rows(NULL::forged);
+RESET ROLE;
+
+-- Neither a cast to json nor the check of a domain runs as who looks.
+SET ROLE regress_retention_owner;
+CREATE TYPE shade AS ENUM ('dark');
+CREATE FUNCTION evil(shade) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING 'a cast runs as %', current_user;
+	RETURN '1';
+END $$;
+CREATE CAST (shade AS json) WITH FUNCTION evil(shade);
+CREATE FUNCTION evil(integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING 'a check runs as %', current_user;
+	RETURN true;
+END $$;
+CREATE DOMAIN checked AS integer CHECK (evil(VALUE));
+CREATE TABLE looked_at (id integer PRIMARY KEY, s shade, n integer);
+SELECT retention.enable_trash('looked_at');
+INSERT INTO looked_at VALUES (1, 'dark', 5);
+DELETE FROM looked_at;
+ALTER TABLE looked_at ALTER n TYPE checked;
+RESET ROLE;
+SELECT row_data FROM seen WHERE relation = 'looked_at';
+SELECT * FROM retention.trash_rows(NULL::looked_at);
+-- a policy that makes a function of the server run a query
+SET ROLE regress_retention_owner;
+GRANT SELECT ON looked_at TO regress_retention_clerk;
+ALTER TABLE looked_at ENABLE ROW LEVEL SECURITY;
+CREATE POLICY deep ON looked_at USING (query_to_xml('SELECT trash_rights.evil(1)', true, true, '') IS NOT NULL);
+SET ROLE regress_retention_clerk;
+SELECT * FROM seen WHERE relation = 'looked_at';
+-- a column has another type than the row had
+SET ROLE regress_retention_owner;
+DROP POLICY deep ON looked_at;
+ALTER TABLE looked_at ALTER n TYPE text;
+CREATE POLICY retyped ON looked_at USING (n = 'x');
+SET ROLE regress_retention_clerk;
+SELECT * FROM seen WHERE relation = 'looked_at';
+RESET ROLE;
+
+-- To replace rows is to delete them.
+SET ROLE regress_retention_owner;
+CREATE TABLE stay (id integer PRIMARY KEY, v text);
+INSERT INTO stay VALUES (1, 'old');
+SELECT retention.enable_trash('stay');
+GRANT SELECT, INSERT ON stay TO regress_retention_clerk;
+DELETE FROM stay;
+INSERT INTO stay VALUES (1, 'present');
+RESET ROLE;
+SELECT max(deletion_id) AS id FROM retention.trash \gset
+SET ROLE regress_retention_clerk;
+SELECT retention.restore_deletion(:id, 'replace');
+SET ROLE regress_retention_owner;
+SELECT * FROM stay;
+-- a restore that a trigger refuses did not happen
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON stay FOR EACH ROW EXECUTE FUNCTION refuse();
+DELETE FROM stay;
+SELECT verdict, detail FROM retention.restore_deletion(:id, dry_run => true);
+SELECT retention.restore_deletion(:id);
+SELECT count(*) FROM seen WHERE relation = 'stay';
+-- a table without columns, and triggers that were spoilt, stop nobody
+CREATE TABLE nothing ();
+INSERT INTO nothing DEFAULT VALUES;
+SELECT retention.enable_trash('nothing');
+DELETE FROM nothing;
+DROP TRIGGER retention_trash ON stay;
+CREATE TRIGGER retention_trash BEFORE INSERT ON stay FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE TABLE fine (id integer);
+SELECT severity, subject FROM retention.health WHERE subject = 'stay';
+SELECT retention.enable_trash('stay');
+RESET ROLE;
+
 DROP SCHEMA trash_rights CASCADE;
 SELECT retention.purge_trash(deleted_before => 'infinity') > 0 AS purged;
 DROP ROLE regress_retention_owner, regress_retention_clerk, regress_retention_guest, regress_retention_auditor;

@@ -392,43 +392,31 @@ retention_is_moved(PG_FUNCTION_ARGS)
 	Buffer		buffer;
 	bool		is_moved = false;
 
-	if (rel == NULL || rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		!ItemPointerIsValid(tid) ||
-		ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(rel))
+	if (rel == NULL)
 		PG_RETURN_BOOL(false);
 	tuple.t_self = *tid;
-	if (heap_fetch(rel, SnapshotAny, &tuple, &buffer, false))
+	if (rel->rd_rel->relam == HEAP_TABLE_AM_OID && ItemPointerIsValid(tid) &&
+		ItemPointerGetBlockNumber(tid) < RelationGetNumberOfBlocks(rel) &&
+		heap_fetch(rel, SnapshotAny, &tuple, &buffer, false))
 	{
 		is_moved = HeapTupleHeaderIndicatesMovedPartitions(tuple.t_data);
 		ReleaseBuffer(buffer);
 	}
-	table_close(rel, NoLock);
+	table_close(rel, AccessShareLock);
 	PG_RETURN_BOOL(is_moved);
 }
 
-/*
- * The key of a row of a partition, digested as one of the table that has the
- * trash: the same columns, which may have other numbers here.
- */
 static uint8 *
-digest_as_root(Relation leaf, HeapTuple tuple, Oid root)
+digest_row(RetTrash *trash, Relation rel, HeapTuple tuple)
 {
-	Relation	rel = table_open(root, AccessShareLock);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(leaf),
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
 													&TTSOpsHeapTuple);
 	uint8	   *digest = palloc(RET_DIGEST_SIZE);
-	RetKey		key;
 
-	ret_key_init(&key, rel);
-	for (int i = 0; i < key.ncolumns; i++)
-		key.columns[i] = get_attnum(RelationGetRelid(leaf),
-									list_nth(key.names, i));
-	key.kinds = ret_digest_kinds(RelationGetDescr(leaf));
 	ExecStoreHeapTuple(tuple, slot, false);
-	ret_digest_key(key.secret, slot, key.columns, key.ncolumns, key.kinds,
-				   digest);
+	ret_digest_key(trash->key.secret, slot, trash->key.columns,
+				   trash->key.ncolumns, trash->key.kinds, digest);
 	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
 	return digest;
 }
 
@@ -451,11 +439,12 @@ retention_capture_move(PG_FUNCTION_ARGS)
 	trash = ret_trash_find(trigger->tg_relation);
 	if (trash == NULL)
 		PG_RETURN_POINTER(NULL);
+	ret_trash_prepare(trash, trigger->tg_relation);
 	command = find_command(executor);
 	caller = MemoryContextSwitchTo(executor);
 	command->moved = lappend(command->moved,
-							 digest_as_root(trigger->tg_relation,
-											trigger->tg_trigtuple, trash->root));
+							 digest_row(trash, trigger->tg_relation,
+										trigger->tg_trigtuple));
 	MemoryContextSwitchTo(caller);
 	PG_RETURN_POINTER(NULL);
 }

@@ -167,6 +167,44 @@ ret_codec_make(Oid type, int32 typmod)
 	return codec;
 }
 
+/*
+ * Appends what the bytes of a value mean: the types that they are made of. A
+ * type can be dropped and made anew under its name, by anybody; bytes that
+ * were written as one must never be read as another.
+ */
+void
+ret_codec_sign(StringInfo out, const RetCodec *codec)
+{
+	appendStringInfo(out, "%d", codec->form);
+	switch (codec->form)
+	{
+		case RET_FORM_COMPOSITE:
+			for (int i = 0; i < codec->desc->natts; i++)
+			{
+				if (codec->parts[i] == NULL)
+					continue;
+				appendStringInfoChar(out, '(');
+				ret_codec_sign(out, codec->parts[i]);
+				appendStringInfoChar(out, ')');
+			}
+			break;
+		case RET_FORM_NAME:
+		case RET_FORM_LABEL:
+			/* text, whatever the type */
+			break;
+		default:
+			if (codec->part)
+			{
+				appendStringInfoChar(out, '(');
+				ret_codec_sign(out, codec->part);
+				appendStringInfoChar(out, ')');
+			}
+			else
+				appendStringInfo(out, " %s",
+								 format_type_be_qualified(codec->type));
+	}
+}
+
 /* ---------- bytes ---------- */
 
 /*

@@ -256,6 +256,8 @@ restore_child(RetPiece *pieces, int npieces)
 		table_close(rel, NoLock);
 		return;
 	}
+	ret_relation_check(rel, rel->rd_rel->relowner);
+	ret_relation_check_leaves(source.relid, RowExclusiveLock);
 	source.map = ret_rowmap_make(ret_shape_load(pieces->shape_id), rel);
 	source.pieces = pieces;
 	source.npieces = npieces;

@@ -312,7 +312,9 @@ ret_relation_key(Relation rel)
 		TupleDesc	desc = RelationGetDescr(rel);
 
 		for (int i = 0; i < desc->natts; i++)
-			if (!TupleDescAttr(desc, i)->attisdropped)
+			/* virtual columns (PostgreSQL 18) are not in the row */
+			if (!TupleDescAttr(desc, i)->attisdropped &&
+				TupleDescAttr(desc, i)->attgenerated != 'v')
 				key = lappend_int(key, i + 1);
 	}
 	return key;

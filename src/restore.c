@@ -140,23 +140,28 @@ insert_statement(RetRowMap *map, Relation rel)
  * would narrow further than we can tell.
  */
 static void
-check_rights(RowGroup *group, Relation rel)
+check_rights(Restore *restore, RowGroup *group, Relation rel)
 {
+	AclMode		mode = ACL_INSERT |
+		(restore->on_conflict == ON_CONFLICT_REPLACE ? ACL_DELETE : 0);
+
 	if (ret_user_governs(GetUserId(), group->owner))
 		return;
-	if (pg_class_aclcheck(group->relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
+	if (pg_class_aclmask(group->relid, GetUserId(), mode, ACLMASK_ALL) != mode ||
 		check_enable_rls(group->relid, InvalidOid, true) == RLS_ENABLED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to restore rows of %s",
 						ret_relation_name(group->relid)),
-				 errhint("INSERT on the table is needed, and that its row level security does not apply; its owner may always.")));
+				 errhint("INSERT on the table is needed (and DELETE to replace rows), and that its row level security does not apply; its owner may always.")));
 	group->sight = ret_sight_make(rel, true);
 	if (ret_sight_is_blind(group->sight))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to see the rows of %s in the trash",
 						ret_relation_name(group->relid))));
+	/* errors tell the row */
+	ret_sight_check_columns(group->sight, rel);
 }
 
 static RowGroup *
@@ -177,8 +182,10 @@ make_group(Restore *restore, int piece)
 						(long long) restore->pieces[piece].deletion_id)));
 	group->owner = rel->rd_rel->relowner;
 	group->first_piece = piece;
-	check_rights(group, rel);
+	check_rights(restore, group, rel);
+	/* rows are routed to partitions, whose triggers run as the owner */
 	ret_relation_check(rel, group->owner);
+	ret_relation_check_leaves(group->relid, RowExclusiveLock);
 	group->map = ret_rowmap_make(shape, rel);
 	group->insert = insert_statement(group->map, rel);
 	if (group->map->lost != NIL)
@@ -243,6 +250,8 @@ init_source(RetSource *source, Restore *restore, RowGroup *group)
 	source->sight = group->sight;
 	source->pieces = restore->pieces + group->first_piece;
 	source->npieces = group->npieces;
+	source->hides = false;
+	source->nread = 0;
 	source->goes = goes;
 	source->arg = restore;
 }
@@ -265,6 +274,13 @@ insert_rows(RowGroup *group, RetSource *source)
 								InvalidSnapshot, false, false, 0);
 	if (code < 0)
 		elog(ERROR, "could not insert: %s", SPI_result_code_string(code));
+	if ((int64) SPI_processed != source->nread)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("%lld rows of %s were not inserted",
+						(long long) (source->nread - (int64) SPI_processed),
+						ret_relation_name(group->relid)),
+				 errdetail("A trigger or a rule of the table refused them.")));
 	SPI_finish();
 	ret_restoring(NULL);
 }
@@ -424,6 +440,15 @@ look_at_rows(Restore *restore)
 			}
 		}
 	}
+}
+
+/*
+ * Body: puts references back.
+ */
+static void
+restore_links(Restore *restore, void *arg)
+{
+	ret_links_restore(restore->deletion_id);
 }
 
 /*
@@ -623,7 +648,12 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	}
 	if (!restore->dry_run)
 	{
-		ret_links_restore(deletion_id);
+		ErrorData  *links = try_to(restore, restore_links, NULL, true);
+
+		if (links)
+			ereport(WARNING,
+					(errmsg("references to the restored rows could not be put back: %s",
+							links->message)));
 		leave_trash(restore);
 	}
 	tell(restore, result, error);

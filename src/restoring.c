@@ -110,7 +110,9 @@ ret_pieces_find(int64 deletion_id, int row, bool links, RetPiece **pieces,
 					  " AND c.deletion_id = %s AND c.first <= %d"
 					  " AND c.first + c.rows > %d", id, row, row);
 	else
-		ret_query_add(&query,
+		ret_query_add(&query, links ?
+					  " AND c.deletion_id IN (SELECT coalesce(parent_id, deletion_id)"
+					  " FROM retention.deletion WHERE deletion_id IN (%s, %s))" :
 					  " AND c.deletion_id = ANY (ARRAY(SELECT deletion_id"
 					  " FROM retention.deletion WHERE parent_id = %s"
 					  " AND action = 'trash') || %s)", id, id);
@@ -198,7 +200,10 @@ read_piece(RetSource *from, RetPiece *piece, Tuplestorestate *rows,
 		if (from->sight == NULL ||
 			ret_sight_sees(from->sight, map->shape, map->targets,
 						   map->old_values, map->old_nulls))
+		{
 			tuplestore_putvalues(rows, map->desc, map->values, map->nulls);
+			from->nread++;
+		}
 		else if (!from->hides)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -242,7 +247,10 @@ retention_restoring(PG_FUNCTION_ARGS)
 				 errmsg("nothing is being restored into this table"),
 				 errhint("Call retention.restore() or retention.restore_deletion().")));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	/* code of the owner that runs meanwhile must not read it too */
+	source = NULL;
 	read_pieces(from, ((ReturnSetInfo *) fcinfo->resultinfo)->setResult);
+	source = from;
 	return (Datum) 0;
 }
 

@@ -36,6 +36,7 @@ typedef struct RetSource
 	int			npieces;
 	bool		(*goes) (int64 number, void *arg);	/* NULL: all rows */
 	void	   *arg;
+	int64		nread;			/* result: how many rows it gave */
 } RetSource;
 
 extern int	ret_pieces_find(int64 deletion_id, int row, bool links,

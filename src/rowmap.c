@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "rowmap.h"
+#include "sandbox.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -41,6 +42,7 @@ ret_rowmap_make(RetShape *shape, Relation rel)
 
 	map->shape = shape;
 	map->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	map->owner = rel->rd_rel->relowner;
 	map->targets = ret_shape_map(shape, rel);
 	map->output = palloc0(sizeof(FmgrInfo) * n);
 	map->input = palloc0(sizeof(FmgrInfo) * n);
@@ -70,6 +72,24 @@ ret_rowmap_make(RetShape *shape, Relation rel)
 }
 
 /*
+ * A value in the type that its column has now. Checks of a domain are code of
+ * the table's owner.
+ */
+static Datum
+convert(RetRowMap *map, int c, Datum value)
+{
+	RetUser		saved;
+
+	ret_become_owner(&saved, map->owner, NULL);
+	value = InputFunctionCall(&map->input[c],
+							  OutputFunctionCall(&map->output[c], value),
+							  map->ioparams[c],
+							  TupleDescAttr(map->desc, map->targets[c] - 1)->atttypmod);
+	ret_restore_user(&saved);
+	return value;
+}
+
+/*
  * Reads a row: as it was into old_values, as it would be now into values.
  * Errors when a value does not fit the type that its column has now.
  */
@@ -86,10 +106,7 @@ ret_rowmap_read(RetRowMap *map, RetBytes *image)
 		if (target < 0 || map->old_nulls[c])
 			continue;
 		if (map->is_retyped[c])
-			value = InputFunctionCall(&map->input[c],
-									  OutputFunctionCall(&map->output[c], value),
-									  map->ioparams[c],
-									  TupleDescAttr(map->desc, target)->atttypmod);
+			value = convert(map, c, value);
 		map->values[target] = value;
 		map->nulls[target] = false;
 	}

@@ -13,6 +13,7 @@ typedef struct RetRowMap
 {
 	RetShape   *shape;
 	TupleDesc	desc;			/* of the table as it is now */
+	Oid			owner;			/* of the table */
 	int		   *targets;		/* by column of the shape; 0: gone */
 	FmgrInfo   *output;			/* set where the type has changed */
 	FmgrInfo   *input;

@@ -70,6 +70,27 @@ ret_shape_describe(Relation rel, List *columns)
 	return shape;
 }
 
+static char *
+signature_of(const RetCodec *codec)
+{
+	StringInfoData signature;
+
+	initStringInfo(&signature);
+	ret_codec_sign(&signature, codec);
+	return signature.data;
+}
+
+static Datum
+signatures_of(RetShape *shape)
+{
+	List	   *signatures = NIL;
+
+	for (int i = 0; i < shape->ncolumns; i++)
+		signatures = lappend(signatures,
+							 signature_of(shape->columns[i].codec));
+	return ret_text_array(signatures);
+}
+
 static Datum
 names_of(RetShape *shape)
 {
@@ -122,7 +143,7 @@ ret_shape_register(RetShape *shape, Oid relid)
 {
 	RetUser		saved;
 	RetQuery	query;
-	const char *values[6];
+	const char *values[7];
 
 	shape->relation_id = ret_register(relid);
 	SPI_connect();
@@ -135,24 +156,27 @@ ret_shape_register(RetShape *shape, Oid relid)
 	values[3] = ret_query_param(&query, TEXTARRAYOID, types_of(shape));
 	values[4] = ret_query_param(&query, BOOLARRAYOID, generated_of(shape));
 	values[5] = ret_query_identity(&query);
+	values[6] = ret_query_param(&query, TEXTARRAYOID, signatures_of(shape));
 	ret_query_add(&query,
 				  "SELECT shape_id FROM retention.shape WHERE relation_id = %s"
 				  " AND column_nums = %s AND column_names = %s"
 				  " AND column_types = %s AND generated = %s AND identity = %s"
+				  " AND signatures = %s"
 				  " AND byte_order = '" BYTE_ORDER_NAME "'"
 				  " ORDER BY shape_id DESC LIMIT 1",
 				  values[0], values[1], values[2], values[3], values[4],
-				  values[5]);
+				  values[5], values[6]);
 	if (ret_query_run(&query, false, 0, NULL) == 0)
 	{
 		resetStringInfo(&query.sql);
 		ret_query_add(&query,
 					  "INSERT INTO retention.shape (relation_id, column_nums,"
-					  " column_names, column_types, generated, identity, byte_order)"
-					  " VALUES (%s, %s, %s, %s, %s, %s, '" BYTE_ORDER_NAME "')"
+					  " column_names, column_types, generated, identity,"
+					  " signatures, byte_order)"
+					  " VALUES (%s, %s, %s, %s, %s, %s, %s, '" BYTE_ORDER_NAME "')"
 					  " RETURNING shape_id",
 					  values[0], values[1], values[2], values[3], values[4],
-					  values[5]);
+					  values[5], values[6]);
 		ret_query_run(&query, false, 0, NULL);
 	}
 	shape->shape_id = ret_result_int8(0, 1);
@@ -162,7 +186,7 @@ ret_shape_register(RetShape *shape, Oid relid)
 
 /*
  * What a column's values are, from the name of its type. Without a codec when
- * the type is gone.
+ * the type is gone, or is another one now.
  */
 static void
 find_type(RetShapeColumn *column)
@@ -180,6 +204,8 @@ find_type(RetShapeColumn *column)
 		column->type = typeTypeId(type);
 		column->codec = ret_codec_make(column->type, column->typmod);
 		ReleaseSysCache(type);
+		if (strcmp(signature_of(column->codec), column->signature) != 0)
+			column->codec = NULL;
 	}
 	ret_restore_user(&saved);
 }
@@ -199,6 +225,7 @@ ret_shape_load(int64 shape_id)
 	List	   *types;
 	List	   *nums;
 	List	   *generated;
+	List	   *signatures;
 	char	   *byte_order;
 
 	SPI_connect();
@@ -206,7 +233,7 @@ ret_shape_load(int64 shape_id)
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT relation_id::bigint, column_nums::text[], column_names,"
-				  " column_types, generated::text[], byte_order"
+				  " column_types, generated::text[], byte_order, signatures"
 				  " FROM retention.shape WHERE shape_id = %s",
 				  ret_query_param(&query, INT8OID, Int64GetDatum(shape_id)));
 	if (ret_query_run(&query, false, 0, NULL) == 0)
@@ -229,6 +256,7 @@ ret_shape_load(int64 shape_id)
 	names = ret_result_texts(0, 3);
 	types = ret_result_texts(0, 4);
 	generated = ret_result_texts(0, 5);
+	signatures = ret_result_texts(0, 7);
 	ret_restore_user(&saved);
 	SPI_finish();
 
@@ -244,6 +272,7 @@ ret_shape_load(int64 shape_id)
 		column->name = list_nth(names, i);
 		column->type_name = list_nth(types, i);
 		column->is_generated = strcmp(list_nth(generated, i), "true") == 0;
+		column->signature = list_nth(signatures, i);
 		find_type(column);
 		shape->codecs[i] = column->codec;
 	}
@@ -282,7 +311,7 @@ ret_shape_read(RetShape *shape, RetBytes *image, Datum *values, bool *nulls)
 		if (shape->codecs[i] == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("type %s of column \"%s\" does not exist any more",
+					 errmsg("type %s of column \"%s\" is not what it was",
 							shape->columns[i].type_name,
 							shape->columns[i].name),
 					 errhint("Create it again as it was when the row was deleted.")));

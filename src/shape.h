@@ -16,6 +16,7 @@ typedef struct RetShapeColumn
 	AttrNumber	num;			/* in the table; 0: dropped since */
 	char	   *name;			/* as it is called now */
 	char	   *type_name;		/* with its modifier */
+	char	   *signature;		/* of its codec */
 	Oid			type;
 	int32		typmod;
 	bool		is_generated;

@@ -25,6 +25,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_func.h"
 #include "policy_api.h"
 #include "query.h"
 #include "relation.h"
@@ -38,6 +39,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(retention_enable_trash);
@@ -116,6 +118,8 @@ read_config(RetTrash *trash)
 	RetQuery	query;
 	ListCell   *lc;
 
+	/* what is committed counts, also where the transaction does not see it */
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	ret_become_extension(&saved);
 	foreach(lc, ancestors)
@@ -132,7 +136,7 @@ read_config(RetTrash *trash)
 					  ret_query_param(&query, REGCLASSOID,
 									  ObjectIdGetDatum(lfirst_oid(lc))),
 					  ret_query_identity(&query));
-		if (ret_query_run(&query, false, 0, NULL) == 0)
+		if (ret_query_run(&query, true, 0, NULL) == 0)
 			continue;
 		trash->root = lfirst_oid(lc);
 		trash->relation_id = (int32) ret_result_int8(0, 1);
@@ -143,6 +147,29 @@ read_config(RetTrash *trash)
 	}
 	ret_restore_user(&saved);
 	SPI_finish();
+	PopActiveSnapshot();
+}
+
+/*
+ * The key of the table that has the trash, by the columns of its leaf.
+ */
+static void
+init_key(RetTrash *trash, Relation rel)
+{
+	Relation	root;
+
+	if (trash->root == trash->relid)
+	{
+		ret_key_init(&trash->key, rel);
+		return;
+	}
+	root = table_open(trash->root, AccessShareLock);
+	ret_key_init(&trash->key, root);
+	table_close(root, NoLock);
+	for (int i = 0; i < trash->key.ncolumns; i++)
+		trash->key.columns[i] = get_attnum(trash->relid,
+										   list_nth(trash->key.names, i));
+	trash->key.kinds = ret_digest_kinds(RelationGetDescr(rel));
 }
 
 /*
@@ -169,7 +196,7 @@ ret_trash_prepare(RetTrash *trash, Relation rel)
 	MemoryContextSwitchTo(caller);
 	ret_shape_register(shape, trash->relid);
 	MemoryContextSwitchTo(trash->context);
-	ret_key_init(&trash->key, rel);
+	init_key(trash, rel);
 	MemoryContextSwitchTo(caller);
 	trash->shape = shape;
 }
@@ -221,11 +248,16 @@ ret_trash_find(Relation rel)
 void
 ret_trash_check(Relation rel)
 {
+	Oid			capture = LookupFuncName(list_make2(makeString("retention"),
+													makeString("_capture")),
+										 0, NULL, false);
+
 	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
 		if (strcmp(trigger->tgname, "retention_trash") == 0 &&
+			trigger->tgfoid == capture &&
 			(trigger->tgenabled == TRIGGER_FIRES_ALWAYS ||
 			 trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN) &&
 			ret_trash_find(rel) != NULL)
@@ -323,12 +355,18 @@ enable(Oid relid, Interval *keep, const char *on_capture_error)
 {
 	/* as CREATE TRIGGER does */
 	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	uint8		secret[RET_DIGEST_SIZE];
 
 	check_table(rel);
 	/* ALTER TABLE refuses a table that somebody has open */
 	table_close(rel, NoLock);
+	(void) ret_digest_key_load(secret, true);
 	write_config(ret_register(relid), keep, on_capture_error);
 	announce(relid);
+	CommandCounterIncrement();
+	rel = table_open(relid, NoLock);
+	ret_trash_check(rel);
+	table_close(rel, NoLock);
 	ret_notify_due_at_commit(ret_now());
 }
 

@@ -10,9 +10,10 @@
  * row did not have - the role sees nothing.
  *
  * Whoever looks at the view retention.trash does not ask for a certain table,
- * and must not run by that what the table's owner put into a policy: there
- * policies are asked only if all functions in them are those of superusers or
- * the role's own.
+ * and must not run by that what the table's owner wrote: there policies are
+ * asked only if they consist of immutable functions of the server, settings
+ * and current_user, and values of types that are not the server's own are
+ * shown as text, for a cast to json may be anybody's.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +23,7 @@
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "catalog.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
@@ -36,6 +38,7 @@
 #include "optimizer/optimizer.h"
 #include "relation.h"
 #include "rewrite/rowsecurity.h"
+#include "sandbox.h"
 #include "storage/bufmgr.h"
 #include "trash_view.h"
 #include "utils/acl.h"
@@ -70,29 +73,30 @@ struct RetSight
 /* ---------- sight ---------- */
 
 /*
- * check_functions_in_node callback: whether somebody else wrote the function.
+ * check_functions_in_node callback: whether a function might do anything but
+ * look at its arguments, or at a setting.
  */
 static bool
-is_foreign(Oid function, void *context)
+is_active(Oid function, void *context)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return owner != GetUserId() && !superuser_arg(owner);
+	return function >= FirstNormalObjectId ||
+		(func_volatile(function) != PROVOLATILE_IMMUTABLE &&
+		 function != F_CURRENT_SETTING_TEXT &&
+		 function != F_CURRENT_SETTING_TEXT_BOOL);
 }
 
+/*
+ * Whether a policy runs anything that its author may have written.
+ */
 static bool
-has_foreign(Node *node, void *context)
+is_trap(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubLink) || check_functions_in_node(node, is_foreign, NULL))
+	if (IsA(node, SubLink) || IsA(node, CoerceToDomain) ||
+		check_functions_in_node(node, is_active, NULL))
 		return true;
-	return expression_tree_walker(node, has_foreign, context);
+	return expression_tree_walker(node, is_trap, context);
 }
 
 static bool
@@ -130,7 +134,7 @@ policies_expr(Relation rel, bool asks_for_table)
 			!applies_to_user(policy))
 			continue;
 		if (policy->hassublinks ||
-			(!asks_for_table && has_foreign((Node *) policy->qual, NULL)))
+			(!asks_for_table && is_trap((Node *) policy->qual, NULL)))
 			return NULL;
 		if (policy->qual == NULL)
 			continue;
@@ -213,7 +217,9 @@ passes_policies(RetSight *sight, RetShape *shape, const int *map,
 	memset(sight->slot->tts_isnull, true, desc->natts);
 	for (int c = 0; c < shape->ncolumns; c++)
 	{
-		if (map[c] == 0)
+		/* unknown, too, where the values were of another type */
+		if (map[c] == 0 ||
+			TupleDescAttr(desc, map[c] - 1)->atttypid != shape->columns[c].type)
 			continue;
 		sight->slot->tts_values[map[c] - 1] = values[c];
 		sight->slot->tts_isnull[map[c] - 1] = nulls[c];
@@ -359,7 +365,8 @@ show_row(RetShape *shape, const int *map, RetSight *sight, Datum *values,
 						   column->typmod, 0);
 		values[n] = values[c];
 		nulls[n] = nulls[c];
-		if (!nulls[n] && (is_too_long(values[n], column->codec) ||
+		if (!nulls[n] && (column->codec->type >= FirstNormalObjectId ||
+						  is_too_long(values[n], column->codec) ||
 						  (may_hold_nul(values[n], column->codec) &&
 						   holds_nul(values[n], column->type))))
 			replace_by_text(desc, n, &values[n]);
@@ -504,15 +511,17 @@ look(FunctionCallInfo fcinfo)
 
 /*
  * Reads the n-th row of the chunk, counted from 0, into the current memory
- * context. False when it cannot be read now: a type or an enum label is gone.
- * A restore says so; a look at the whole trash must not fail for it.
+ * context, with "data" also as jsonb. False when it cannot be read now: a type
+ * or an enum label is gone. A restore says so; a look at the whole trash must
+ * not fail for it.
  */
 static bool
-read_row(Looking *looking, int n, Datum **values, bool **nulls)
+read_row(Looking *looking, int n, Datum **values, bool **nulls, Jsonb **data)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	int			ncolumns = looking->shape->ncolumns;
 	volatile bool done = true;
+	RetUser		saved;
 	RetBytes	in = ret_bytes_of(looking->images);
 	RetBytes	image;
 
@@ -521,9 +530,13 @@ read_row(Looking *looking, int n, Datum **values, bool **nulls)
 	while (n-- > 0);
 	*values = palloc(sizeof(Datum) * Max(ncolumns, 1));
 	*nulls = palloc(sizeof(bool) * Max(ncolumns, 1));
+	ret_become_self(&saved);
 	PG_TRY();
 	{
 		ret_shape_read(looking->shape, &image, *values, *nulls);
+		if (data)
+			*data = show_row(looking->shape, looking->map, looking->sight,
+							 *values, *nulls);
 	}
 	PG_CATCH();
 	{
@@ -536,6 +549,7 @@ read_row(Looking *looking, int n, Datum **values, bool **nulls)
 		done = false;
 	}
 	PG_END_TRY();
+	ret_restore_user(&saved);
 	return done;
 }
 
@@ -554,7 +568,7 @@ retention_trash_sees(PG_FUNCTION_ARGS)
 	if (looking->sight->sees_none || looking->sight->qual == NULL)
 		PG_RETURN_BOOL(!looking->sight->sees_none);
 	MemoryContextSwitchTo(looking->row_context);
-	sees = read_row(looking, PG_GETARG_INT32(2), &values, &nulls) &&
+	sees = read_row(looking, PG_GETARG_INT32(2), &values, &nulls, NULL) &&
 		ret_sight_sees(looking->sight, looking->shape, looking->map,
 						  values, nulls);
 	MemoryContextSwitchTo(caller);
@@ -577,11 +591,14 @@ retention_trash_data(PG_FUNCTION_ARGS)
 	if (looking->sight->sees_none)
 		PG_RETURN_NULL();
 	MemoryContextSwitchTo(looking->row_context);
-	if (read_row(looking, PG_GETARG_INT32(2), &values, &nulls) &&
-		ret_sight_sees(looking->sight, looking->shape, looking->map, values,
-					   nulls))
-		data = show_row(looking->shape, looking->map, looking->sight, values,
-						nulls);
+	/* the values are moved by what makes the jsonb, so it comes last */
+	if (looking->sight->qual != NULL &&
+		!(read_row(looking, PG_GETARG_INT32(2), &values, &nulls, NULL) &&
+		  ret_sight_sees(looking->sight, looking->shape, looking->map, values,
+						 nulls)))
+		data = NULL;
+	else if (!read_row(looking, PG_GETARG_INT32(2), &values, &nulls, &data))
+		data = NULL;
 	MemoryContextSwitchTo(caller);
 	if (data)
 		data = DatumGetJsonbPCopy(JsonbPGetDatum(data));

@@ -158,6 +158,7 @@ CREATE TABLE retention.shape (
 	column_types text[] NOT NULL,
 	generated    boolean[] NOT NULL,
 	identity     text NOT NULL,     -- of the database that this was written in
+	signatures   text[] NOT NULL,   -- what the types are made of
 	byte_order   text NOT NULL
 );
 CREATE INDEX ON retention.shape (relation_id);

@@ -96,8 +96,8 @@ BEGIN
 	UPDATE retention.shape s
 	SET identity = ours,
 		column_nums = (
-			SELECT array_agg(CASE WHEN c.num = 0 THEN 0::int2
-				ELSE coalesce(a.attnum, 0::int2) END ORDER BY c.n)
+			SELECT coalesce(array_agg(CASE WHEN c.num = 0 THEN 0::int2
+				ELSE coalesce(a.attnum, 0::int2) END ORDER BY c.n), '{}')
 			FROM unnest(s.column_nums, s.column_names)
 					WITH ORDINALITY AS c(num, name, n)
 				LEFT JOIN pg_attribute a ON a.attrelid = r.reloid

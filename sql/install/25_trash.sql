@@ -37,6 +37,7 @@ COMMENT ON FUNCTION retention._is_moved(oid, tid) IS
 CREATE FUNCTION retention._trash_follow() RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '100ms'
 AS $$
 DECLARE
 	statement text;
@@ -110,7 +111,13 @@ BEGIN
 		FROM present p
 		WHERE (p.oid, p.name) NOT IN (SELECT w.oid, w.name FROM wanted w)
 	LOOP
-		EXECUTE statement;
+		-- a table that somebody has locked or spoilt is no reason for the
+		-- command of another one to fail or to wait; health tells of it
+		BEGIN
+			EXECUTE statement;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE LOG 'retention: % failed: %', statement, sqlerrm;
+		END;
 	END LOOP;
 
 	WITH present AS (
@@ -118,8 +125,8 @@ BEGIN
 		FROM retention.shape s
 			JOIN retention.relation r USING (relation_id)
 			CROSS JOIN LATERAL (
-				SELECT array_agg(coalesce(a.attnum, 0::int2) ORDER BY c.n),
-					array_agg(coalesce(a.attname::text, c.name) ORDER BY c.n)
+				SELECT coalesce(array_agg(coalesce(a.attnum, 0::int2) ORDER BY c.n), '{}'),
+					coalesce(array_agg(coalesce(a.attname::text, c.name) ORDER BY c.n), '{}')
 				FROM unnest(s.column_nums, s.column_names)
 						WITH ORDINALITY AS c(num, name, n)
 					LEFT JOIN pg_attribute a ON a.attrelid = r.reloid

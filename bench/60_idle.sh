@@ -5,6 +5,9 @@
 # Transactions per second: idle_tps [pgbench option...]
 idle_tps()
 {
+	# after a restart the buffers are empty
+	sql -c "SELECT sum(pg_prewarm(oid)) FROM pg_class
+		WHERE relname LIKE 'pgbench%' AND relkind IN ('r', 'i')" >/dev/null
 	sql -c CHECKPOINT
 	"$bindir/pgbench" -n -c 4 -j 2 -M prepared -T "$(seconds 7)" "$@" bench \
 		2>/dev/null </dev/null | sed -n 's/^tps = \([0-9.]*\) .*/\1/p'

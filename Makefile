@@ -13,6 +13,7 @@ OBJS = \
 	src/catalog.o \
 	src/chunk.o \
 	src/clock.o \
+	src/codec.o \
 	src/conflict.o \
 	src/consent.o \
 	src/cron.o \
@@ -43,10 +44,13 @@ OBJS = \
 	src/run.o \
 	src/sandbox.o \
 	src/schedule.o \
+	src/search.o \
 	src/shape.o \
 	src/shmem.o \
 	src/siphash.o \
+	src/subxact.o \
 	src/taker.o \
+	src/tally.o \
 	src/trash.o \
 	src/trash_purge.o \
 	src/trash_view.o \

@@ -101,12 +101,6 @@ bench_trash()
 	local bare ours jsonb repetitions=5
 
 	trash_rows=$(rows 400000)
-	sql -c "CREATE OR REPLACE FUNCTION jsonb_log() RETURNS trigger LANGUAGE plpgsql AS \$\$
-		BEGIN
-			INSERT INTO soft_log (tab, at, who, row_data)
-			VALUES (tg_table_name, now(), current_user, to_jsonb(old));
-			RETURN NULL;
-		END \$\$"
 	interleave build_soft trash_retention trash_bare trash_jsonb
 	bare=$(median trash_bare)
 	ours=$(median trash_retention)
@@ -173,12 +167,6 @@ bench_trash_oltp()
 	local repetitions=5
 
 	trash_rows=$(rows 400000)
-	sql -c "CREATE OR REPLACE FUNCTION jsonb_log() RETURNS trigger LANGUAGE plpgsql AS \$\$
-		BEGIN
-			INSERT INTO soft_log (tab, at, who, row_data)
-			VALUES (tg_table_name, now(), current_user, to_jsonb(old));
-			RETURN NULL;
-		END \$\$"
 	interleave build_oltp oltp_retention_1 oltp_bare_1 oltp_retention_8 \
 		oltp_bare_8 oltp_jsonb_8
 	for clients in 1 8; do

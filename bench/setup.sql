@@ -91,3 +91,12 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- What everybody writes to keep deleted rows.
+CREATE FUNCTION jsonb_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO soft_log (tab, at, who, row_data)
+	VALUES (tg_table_name, now(), current_user, to_jsonb(old));
+	RETURN NULL;
+END
+$$;

@@ -305,6 +305,7 @@ INSERT INTO broken VALUES (1), (2), (3);
 SELECT retention.enable_trash('broken');
 SELECT retention.enable_trash('broken', on_capture_error => 'maybe');
 SELECT retention.enable_trash('broken', '-1 day');
+SELECT retention.enable_trash('broken', '20000 years');
 SELECT retention.enable_trash(NULL);
 ALTER TABLE retention.shape ADD CONSTRAINT broken CHECK (false) NOT VALID;
 DELETE FROM broken WHERE id = 1;

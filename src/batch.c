@@ -20,14 +20,13 @@
  * A batch deletes by one statement, which asks itself whether each row is due
  * and not protected: a row that somebody changes meanwhile is judged anew as
  * it has become. Where other rows go along (cascade.c), all are locked first.
- * What triggers delete besides is found by the server's own counters.
+ * What triggers delete besides is found by the server's own counters (tally.c).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "batch.h"
 #include "cascade.h"
@@ -45,6 +44,7 @@
 #include "sandbox.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "tally.h"
 #include "trash.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -156,73 +156,6 @@ ret_batch_add_key(RetQuery *query, Relation rel)
 
 	foreach(lc, ret_relation_key_names(rel))
 		ret_query_add(query, ", " RET_ROW ".%s", quote_identifier(lfirst(lc)));
-}
-
-/* Deleted rows of a table. */
-typedef struct RetCount
-{
-	Oid			relid;
-	int64		rows;
-} RetCount;
-
-static List *
-add_count(List *counts, Oid relid, int64 rows)
-{
-	RetCount   *count;
-	ListCell   *lc;
-
-	foreach(lc, counts)
-	{
-		count = lfirst(lc);
-		if (count->relid == relid)
-		{
-			count->rows += rows;
-			return counts;
-		}
-	}
-	count = palloc(sizeof(RetCount));
-	count->relid = relid;
-	count->rows = rows;
-	return lappend(counts, count);
-}
-
-/*
- * Counts the rows that this process has deleted from a table, by whatever
- * means.
- */
-static int64
-count_deleted(Oid relid)
-{
-	return DatumGetInt64(OidFunctionCall1(F_PG_STAT_GET_XACT_TUPLES_DELETED,
-										  ObjectIdGetDatum(relid)));
-}
-
-/*
- * Counts the rows that this process has deleted from every table it has
- * deleted from, as a list of RetCount. Caller must be connected to SPI.
- */
-static List *
-count_all_deleted(void)
-{
-	static SPIPlanPtr plan = NULL;
-	RetUser		saved;
-	RetQuery	query;
-	List	   *counts = NIL;
-
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT c.oid::bigint, n FROM pg_class c,"
-				  " pg_stat_get_xact_tuples_deleted(c.oid) AS n"
-				  " WHERE c.relkind = 'r' AND c.oid >= %d AND n > 0"
-				  " AND c.relnamespace <> 'retention'::regnamespace",
-				  FirstNormalObjectId);
-	ret_query_run_kept(&query, &plan);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		counts = add_count(counts, (Oid) ret_result_int8(i, 1),
-						   ret_result_int8(i, 2));
-	ret_restore_user(&saved);
-	return counts;
 }
 
 static void
@@ -409,7 +342,7 @@ check_cascaded(List *sets, List *before, const RetDigester *digesters)
 	List	   *expected = before;
 
 	for (int i = 0; i < list_length(sets); i++)
-		expected = add_count(expected, ((RetRows *) list_nth(sets, i))->relid,
+		expected = ret_tally_add(expected, ((RetRows *) list_nth(sets, i))->relid,
 							 digesters[i].rows);
 	for (int i = 0; i < list_length(sets); i++)
 	{
@@ -421,7 +354,7 @@ check_cascaded(List *sets, List *before, const RetDigester *digesters)
 			RetCount   *count = lfirst(lc);
 
 			if (count->relid == rows->relid &&
-				count->rows > count_deleted(rows->relid))
+				count->rows > ret_tally_of(rows->relid))
 				ereport(ERROR,
 						(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 						 errmsg("rows of %s that refer to it could not be deleted",
@@ -468,13 +401,13 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 			digest_set(run, rows, leaf, &digesters[i]);
 			table_close(leaf, NoLock);
 		}
-		before = add_count(before, rows->relid, 0);
+		before = ret_tally_add(before, rows->relid, 0);
 	}
 	for (int i = 0; i < list_length(before); i++)
 	{
 		RetCount   *count = list_nth(before, i);
 
-		count->rows = count_deleted(count->relid);
+		count->rows = ret_tally_of(count->relid);
 	}
 
 	batch->tids = locked.tids;
@@ -499,7 +432,7 @@ delete_with_children(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 		ids[i] = captured ? captured->deletion_id :
 			ret_record_write(&record, digesters[i].rows,
 							 &digesters[i].digests);
-		*recorded = add_count(*recorded, rows->relid, digesters[i].rows);
+		*recorded = ret_tally_add(*recorded, rows->relid, digesters[i].rows);
 		batch->cascaded += i > 0 ? digesters[i].rows : 0;
 		table_close(leaf, NoLock);
 	}
@@ -517,9 +450,9 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 	ListCell   *lc;
 
 	foreach(lc, before)
-		recorded = add_count(recorded, ((RetCount *) lfirst(lc))->relid,
+		recorded = ret_tally_add(recorded, ((RetCount *) lfirst(lc))->relid,
 							 ((RetCount *) lfirst(lc))->rows);
-	foreach(lc, count_all_deleted())
+	foreach(lc, ret_tally_all())
 	{
 		RetCount   *count = lfirst(lc);
 		RetDigester digester;
@@ -647,7 +580,7 @@ ret_batch_delete(RetRun *run, void *arg)
 	ret_constraints_immediate();
 	batch->preparing = false;
 	if (batch->leaf->has_side_effects)
-		before = count_all_deleted();
+		before = ret_tally_all();
 	if (batch->leaf->ncascades > 0)
 	{
 		Assert(batch->tids != NULL);
@@ -664,72 +597,12 @@ ret_batch_delete(RetRun *run, void *arg)
 			batch->deletion_id = captured ? captured->deletion_id :
 				ret_batch_record(run, rel, batch->leaf->name, &digester);
 		}
-		recorded = add_count(recorded, batch->leaf->relid, digester.rows);
+		recorded = ret_tally_add(recorded, batch->leaf->relid, digester.rows);
 	}
 	if (batch->leaf->has_side_effects)
 		record_unseen(run, batch, before, recorded);
 	if (batch->rows + batch->cascaded > 0)
 		ret_batch_account(run, batch->rows + batch->cascaded);
-	SPI_finish();
-	table_close(rel, NoLock);
-}
-
-/*
- * The body of a search (RetSearch): finds rows that would go, in the whole
- * leaf, in a list, or in a range.
- */
-void
-ret_batch_search(RetRun *run, void *arg)
-{
-	RetSearch  *search = arg;
-	List	   *keeps;
-	Relation	rel = ret_batch_open(run, search->leaf, AccessShareLock, &keeps);
-	RetTidReceiver receiver;
-	RetUser		saved;
-	RetQuery	query;
-
-	search->ntids = 0;
-	search->nfound = 0;
-	if (rel == NULL)
-		return;
-
-	SPI_connect();
-	ret_query_init(&query);
-	ret_query_add(&query, "SELECT " RET_ROW ".ctid FROM ONLY %s AS " RET_ROW
-				  " WHERE ", search->leaf->name);
-	if (search->among)
-		ret_query_add(&query, RET_ROW ".ctid = ANY (%s) AND ",
-					  ret_query_tids(&query, search->among, search->namong));
-	else if (!search->by_index)
-		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s AND ",
-					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->from)),
-					  ret_query_param(&query, TIDOID, PointerGetDatum(&search->to)));
-	ret_query_add(&query, "%s", ret_predicate_goes(&query, run->policy, keeps,
-												   run->cutoff, search->by_index));
-	ret_query_add(&query, " ORDER BY " RET_ROW ".ctid");
-	if (search->limit > 0)
-		ret_query_add(&query, " LIMIT %d", search->limit);
-
-	MemoryContextSwitchTo(run->scratch);
-	ret_tid_receiver_init(&receiver);
-	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
-	ret_query_run(&query, true, 0, &receiver.receiver);
-	ret_restore_user(&saved);
-
-	search->nfound = receiver.ntids;
-	if (receiver.ntids > 0)
-		search->last = receiver.tids[receiver.ntids - 1];
-	if (search->unreferenced)
-		receiver.ntids = ret_cascade_referenced(search->leaf->foreign_keys,
-												search->leaf->relid,
-												rel->rd_rel->relowner,
-												receiver.tids, receiver.ntids);
-	search->tids = MemoryContextAllocHuge(run->context,
-										  Max(receiver.ntids, 1) *
-										  sizeof(ItemPointerData));
-	memcpy(search->tids, receiver.tids,
-		   receiver.ntids * sizeof(ItemPointerData));
-	search->ntids = receiver.ntids;
 	SPI_finish();
 	table_close(rel, NoLock);
 }

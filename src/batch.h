@@ -58,7 +58,7 @@ typedef struct RetSearch
 } RetSearch;
 
 extern void ret_batch_delete(RetRun *run, void *batch);
-extern void ret_batch_search(RetRun *run, void *search);
+extern void ret_search(RetRun *run, void *search);
 extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
 							   List **keeps);
 extern void ret_batch_add_key(RetQuery *query, Relation rel);

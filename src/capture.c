@@ -37,11 +37,11 @@
 #include "miscadmin.h"
 #include "relation.h"
 #include "storage/bufmgr.h"
+#include "subxact.h"
 #include "trash.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -214,9 +214,21 @@ add_all_rows(RetTrashWriter *writer, Relation rel)
 	UnregisterSnapshot(snapshot);
 }
 
-static void
-capture(TriggerData *trigger, RetTrash *trash, Command *command)
+/* A trigger for a statement, and where its rows go. */
+typedef struct Capture
 {
+	TriggerData *trigger;
+	RetTrash   *trash;
+	Command    *command;
+} Capture;
+
+static void
+capture_rows(void *arg)
+{
+	Capture    *capture = arg;
+	TriggerData *trigger = capture->trigger;
+	RetTrash   *trash = capture->trash;
+	Command    *command = capture->command;
 	RetTrashWriter writer;
 
 	ret_trash_prepare(trash, trigger->tg_relation);
@@ -240,22 +252,21 @@ capture(TriggerData *trigger, RetTrash *trash, Command *command)
  * trash, and why.
  */
 static void
-record_gap(TriggerData *trigger, RetTrash *trash, Command *command,
-		   const ErrorData *error)
+record_gap(Capture *capture, const ErrorData *error)
 {
+	Tuplestorestate *rows = capture->trigger->tg_oldtable;
 	RetRecord	record = {0};
 	StringInfoData nothing;
 
 	if (batch)
 		record = batch->record;
-	record.relation_id = trash->relation_id;
-	record.leaf = ret_relation_name(trash->relid);
+	record.relation_id = capture->trash->relation_id;
+	record.leaf = ret_relation_name(capture->trash->relid);
 	record.action = "gap";
 	record.reason = error->message;
-	record.parent_id = command->root_id;
+	record.parent_id = capture->command->root_id;
 	initStringInfo(&nothing);
-	ret_record_write(&record, trigger->tg_oldtable ?
-					 tuplestore_tuple_count(trigger->tg_oldtable) : 0,
+	ret_record_write(&record, rows ? tuplestore_tuple_count(rows) : 0,
 					 &nothing);
 	ereport(WARNING,
 			(errmsg("rows of %s were deleted without going to the trash: %s",
@@ -266,37 +277,54 @@ record_gap(TriggerData *trigger, RetTrash *trash, Command *command,
  * on_capture_error = 'allow': an error costs the trash, not the application.
  */
 static void
-try_to_capture(TriggerData *trigger, RetTrash *trash, Command *command)
+try_to_capture(Capture *capture)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *error = ret_try(capture_rows, capture, true,
+								CurrentMemoryContext);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		capture(trigger, trash, command);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+	if (error == NULL)
+		return;
+	/* what somebody cancels is not to be committed */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	record_gap(capture, error);
+}
 
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		/* what somebody cancels is not to be committed */
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
-			ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		record_gap(trigger, trash, command, error);
-	}
-	PG_END_TRY();
+static void
+check_called(FunctionCallInfo fcinfo, bool for_row)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(for_row ? !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		 !TRIGGER_FIRED_BY_DELETE(trigger->tg_event) :
+		 !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function can only be called by the triggers of enable_trash()")));
+}
+
+/*
+ * Whether a trigger is the one of that name: another one with the same
+ * function would capture each row twice.
+ */
+static bool
+is_called(TriggerData *trigger, const char *name)
+{
+	return strcmp(trigger->tg_trigger->tgname, name) == 0;
+}
+
+/*
+ * The trash that the deleted rows of a table go to now; NULL: none, or a
+ * policy deletes them for good.
+ */
+static RetTrash *
+find_trash(Relation rel)
+{
+	RetTrash   *trash = ret_trash_find(rel);
+
+	return trash && batch && batch->bypass &&
+		batch->relation_id == trash->relation_id ? NULL : trash;
 }
 
 /*
@@ -308,19 +336,12 @@ retention_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	MemoryContext executor = MemoryContextGetParent(CurrentMemoryContext);
-	RetTrash   *trash;
-	Command    *command;
+	Capture		capture = {trigger, NULL, NULL};
 	bool		is_truncate;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function can only be called by the triggers of enable_trash()")));
-	/* another trigger with the same function would capture each row twice */
+	check_called(fcinfo, false);
 	is_truncate = TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event);
-	if (strcmp(trigger->tg_trigger->tgname,
-			   is_truncate ? TRUNCATE_TRIGGER : DELETE_TRIGGER) != 0)
+	if (!is_called(trigger, is_truncate ? TRUNCATE_TRIGGER : DELETE_TRIGGER))
 		PG_RETURN_POINTER(NULL);
 	if (is_truncate ?
 		!RELKIND_HAS_STORAGE(trigger->tg_relation->rd_rel->relkind) :
@@ -328,29 +349,15 @@ retention_capture(PG_FUNCTION_ARGS)
 		tuplestore_tuple_count(trigger->tg_oldtable) == 0)
 		PG_RETURN_POINTER(NULL);
 
-	trash = ret_trash_find(trigger->tg_relation);
-	if (trash == NULL ||
-		(batch && batch->bypass && batch->relation_id == trash->relation_id))
+	capture.trash = find_trash(trigger->tg_relation);
+	if (capture.trash == NULL)
 		PG_RETURN_POINTER(NULL);
-	command = find_command(executor);
-	if (trash->allow_gaps)
-		try_to_capture(trigger, trash, command);
+	capture.command = find_command(executor);
+	if (capture.trash->allow_gaps)
+		try_to_capture(&capture);
 	else
-		capture(trigger, trash, command);
+		capture_rows(&capture);
 	PG_RETURN_POINTER(NULL);
-}
-
-static void
-check_called_for_row(FunctionCallInfo fcinfo)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function can only be called by the triggers of enable_trash()")));
 }
 
 /*
@@ -362,17 +369,13 @@ retention_capture_links(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	MemoryContext executor = MemoryContextGetParent(CurrentMemoryContext);
-	RetTrash   *trash;
 	Command    *command;
 
-	check_called_for_row(fcinfo);
+	check_called(fcinfo, true);
 	/* a row that only moves to another partition takes nothing away */
-	if (strcmp(trigger->tg_trigger->tgname, LINKS_TRIGGER) != 0 ||
-		HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data))
-		PG_RETURN_POINTER(NULL);
-	trash = ret_trash_find(trigger->tg_relation);
-	if (trash == NULL ||
-		(batch && batch->bypass && batch->relation_id == trash->relation_id))
+	if (!is_called(trigger, LINKS_TRIGGER) ||
+		HeapTupleHeaderIndicatesMovedPartitions(trigger->tg_trigtuple->t_data) ||
+		find_trash(trigger->tg_relation) == NULL)
 		PG_RETURN_POINTER(NULL);
 	command = find_command(executor);
 	command->links = ret_links_add(command->links, trigger, command->context);
@@ -433,11 +436,9 @@ retention_capture_move(PG_FUNCTION_ARGS)
 	Command    *command;
 	MemoryContext caller;
 
-	check_called_for_row(fcinfo);
-	if (strcmp(trigger->tg_trigger->tgname, MOVE_TRIGGER) != 0)
-		PG_RETURN_POINTER(NULL);
-	trash = ret_trash_find(trigger->tg_relation);
-	if (trash == NULL)
+	check_called(fcinfo, true);
+	if (!is_called(trigger, MOVE_TRIGGER) ||
+		(trash = find_trash(trigger->tg_relation)) == NULL)
 		PG_RETURN_POINTER(NULL);
 	ret_trash_prepare(trash, trigger->tg_relation);
 	command = find_command(executor);

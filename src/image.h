@@ -48,8 +48,11 @@ typedef struct RetBytes
 	const char *end;
 } RetBytes;
 
+/* codec.c */
 extern RetCodec *ret_codec_make(Oid type, int32 typmod);
 extern void ret_codec_sign(StringInfo out, const RetCodec *codec);
+
+/* image.c */
 extern void ret_encode(StringInfo out, RetCodec *codec, Datum value);
 extern Datum ret_decode(RetBytes *in, RetCodec *codec);
 extern void ret_image_write(StringInfo out, RetCodec **codecs, int ncodecs,

@@ -172,7 +172,7 @@ count_refused(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
 	search.leaf = leaf;
 	search.among = tids;
 	search.namong = ntids;
-	ret_do(run, ret_batch_search, &search);
+	ret_do(run, ret_search, &search);
 	ret_run_block(run, search.nfound, skip_locked ?
 				  "the row is locked by another session" :
 				  "a trigger refused to delete the row");
@@ -197,7 +197,7 @@ take_unreferenced(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
 	search.among = tids;
 	search.namong = ntids;
 	search.unreferenced = true;
-	ret_do(run, ret_batch_search, &search);
+	ret_do(run, ret_search, &search);
 	if (run->end_state)
 		return;
 	ret_run_block(run, search.nfound - search.ntids, leaf->reference_cause);
@@ -284,7 +284,7 @@ static bool
 find_rows(RetRun *run, RetSearch *search)
 {
 	search->unreferenced = search->leaf->reference_cause != NULL;
-	ret_do(run, ret_batch_search, search);
+	ret_do(run, ret_search, search);
 	if (run->end_state)
 		return false;
 	if (search->unreferenced)

@@ -42,7 +42,6 @@
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-
 #include "utils/xid8.h"
 #include "waiters.h"
 #include "worker.h"

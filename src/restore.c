@@ -12,8 +12,9 @@
  * First everything is tried in a subtransaction. If a row conflicts, a second
  * look finds out about every single row, and what on_conflict says is done.
  *
- * Locks: the deletion, so that nobody else restores or purges it meanwhile;
- * RowExclusive on the tables and on those of the trash.
+ * Locks: the deletion, so that nobody else restores rows of it meanwhile;
+ * RowExclusive on the tables and on those of the trash. A purge that comes in
+ * between makes the restore fail when it takes the rows out of the trash.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +22,6 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "chunk.h"
@@ -39,13 +39,13 @@
 #include "restoring.h"
 #include "rowmap.h"
 #include "sandbox.h"
+#include "subxact.h"
 #include "trash_view.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
@@ -328,44 +328,32 @@ insert_all(Restore *restore)
 	}
 }
 
-typedef void (*Body) (Restore *restore, void *arg);
-
 /*
  * Calls "body" in a subtransaction. Returns its error, or NULL. Keeps what it
- * did only when it succeeds and "keep" says so.
+ * did only when it succeeds and "keep" says so. What somebody cancels is
+ * raised.
  */
 static ErrorData *
-try_to(Restore *restore, Body body, void *arg, bool keep)
+try_to(Restore *restore, void (*body) (void *arg), void *arg, bool keep)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = ret_try(body, arg, keep, restore->context);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		body(restore, arg);
-		if (keep)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(restore->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		ret_restoring(NULL);
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
-		ERRCODE_OPERATOR_INTERVENTION)
+	if (error == NULL)
+		return NULL;
+	ret_restoring(NULL);
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
 	return error;
+}
+
+/*
+ * What an error says to somebody who reads a table of verdicts.
+ */
+static char *
+text_of(const ErrorData *error)
+{
+	return error->detail ?
+		psprintf("%s: %s", error->message, error->detail) : error->message;
 }
 
 static bool
@@ -377,6 +365,7 @@ is_conflict(const ErrorData *error)
 
 typedef struct Single
 {
+	Restore    *restore;
 	RowGroup   *group;
 	int64		number;
 } Single;
@@ -385,13 +374,13 @@ typedef struct Single
  * Body: inserts one row; what comes after is not fired.
  */
 static void
-insert_one(Restore *restore, void *arg)
+insert_one(void *arg)
 {
 	Single	   *single = arg;
 	RetSource	source;
 	RetUser		saved;
 
-	init_source(&source, restore, single->group);
+	init_source(&source, single->restore, single->group);
 	source.goes = is_the_one;
 	source.arg = &single->number;
 	ret_become_owner(&saved, single->group->owner, NULL);
@@ -416,7 +405,7 @@ look_at_rows(Restore *restore)
 													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	foreach(lc, restore->groups)
 	{
-		RowGroup		alone = *(RowGroup *) lfirst(lc);
+		RowGroup	alone = *(RowGroup *) lfirst(lc);
 		int			end = alone.first_piece + alone.npieces;
 
 		/* only the piece that has the row is read */
@@ -424,7 +413,7 @@ look_at_rows(Restore *restore)
 		for (; alone.first_piece < end; alone.first_piece++)
 		{
 			RetPiece   *piece = &restore->pieces[alone.first_piece];
-			Single		single = {&alone, piece->number};
+			Single		single = {restore, &alone, piece->number};
 
 			for (; single.number < piece->number + piece->to - piece->from;
 				 single.number++)
@@ -433,9 +422,7 @@ look_at_rows(Restore *restore)
 
 				if (error == NULL)
 					continue;
-				restore->conflicts[single.number] = error->detail ?
-					psprintf("%s: %s", error->message, error->detail) :
-					error->message;
+				restore->conflicts[single.number] = text_of(error);
 				restore->is_conflict[single.number] = is_conflict(error);
 			}
 		}
@@ -446,17 +433,19 @@ look_at_rows(Restore *restore)
  * Body: puts references back.
  */
 static void
-restore_links(Restore *restore, void *arg)
+restore_links(void *arg)
 {
-	ret_links_restore(restore->deletion_id);
+	ret_links_restore(((Restore *) arg)->deletion_id);
 }
 
 /*
  * Body: all that a restore does to the tables.
  */
 static void
-restore_rows(Restore *restore, void *arg)
+restore_rows(void *arg)
 {
+	Restore    *restore = arg;
+
 	if (restore->conflicts && restore->on_conflict == ON_CONFLICT_REPLACE)
 	{
 		ListCell   *lc;
@@ -558,9 +547,7 @@ tell(Restore *restore, ReturnSetInfo *result, const ErrorData *error)
 		bool		nulls[4] = {true, true, false, false};
 
 		values[2] = CStringGetTextDatum("error");
-		values[3] = CStringGetTextDatum(error->detail ?
-										psprintf("%s: %s", error->message, error->detail) :
-										error->message);
+		values[3] = CStringGetTextDatum(text_of(error));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }
@@ -629,7 +616,7 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	ret_constraints_immediate();
 	SPI_finish();
 
-	error = try_to(restore, restore_rows, NULL, !restore->dry_run);
+	error = try_to(restore, restore_rows, restore, !restore->dry_run);
 	if (error)
 	{
 		look_at_rows(restore);
@@ -642,13 +629,13 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 		}
 		error = restore->on_conflict == ON_CONFLICT_ERROR &&
 			is_conflict(error) ? NULL :
-			try_to(restore, restore_rows, NULL, !restore->dry_run);
+			try_to(restore, restore_rows, restore, !restore->dry_run);
 		if (error && !restore->dry_run)
 			ReThrowError(error);
 	}
 	if (!restore->dry_run)
 	{
-		ErrorData  *links = try_to(restore, restore_links, NULL, true);
+		ErrorData  *links = try_to(restore, restore_links, restore, true);
 
 		if (links)
 			ereport(WARNING,

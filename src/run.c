@@ -16,8 +16,8 @@
 #include "executor/spi.h"
 #include "guc.h"
 #include "run.h"
+#include "subxact.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -56,6 +56,24 @@ commit(RetRun *run)
 	}
 }
 
+typedef struct Step
+{
+	RetRun	   *run;
+	RetBody		body;
+	void	   *arg;
+} Step;
+
+static void
+call_body(void *arg)
+{
+	Step	   *step = arg;
+
+	MemoryContextSwitchTo(step->run->scratch);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	step->body(step->run, step->arg);
+	PopActiveSnapshot();
+}
+
 /*
  * Calls "body" in a transaction of its own and commits it. Returns false when
  * it failed; then nothing of it is left but the error, in the run's context.
@@ -67,38 +85,17 @@ bool
 ret_attempt(RetRun *run, RetBody body, void *arg, ErrorData **error)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner;
-	volatile bool done = true;
+	Step		step = {run, body, arg};
 	int64		start = ret_monotonic_ms();
 
-	*error = NULL;
 	begin(run);
-	owner = CurrentResourceOwner;
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		MemoryContextSwitchTo(run->scratch);
-		PushActiveSnapshot(GetTransactionSnapshot());
-		body(run, arg);
-		PopActiveSnapshot();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(run->context);
-		*error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		done = false;
-	}
-	PG_END_TRY();
+	*error = ret_try(call_body, &step, true, run->context);
 	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
 	commit(run);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(run->scratch);
 	run->attempt_ms = ret_monotonic_ms() - start;
-	return done;
+	return *error == NULL;
 }
 
 /*

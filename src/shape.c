@@ -32,6 +32,16 @@
 #define BYTE_ORDER_NAME "little"
 #endif
 
+static char *
+signature_of(const RetCodec *codec)
+{
+	StringInfoData signature;
+
+	initStringInfo(&signature);
+	ret_codec_sign(&signature, codec);
+	return signature.data;
+}
+
 /*
  * Describes rows of a table by some of its columns; NIL means all that hold
  * values. Lives in the current memory context.
@@ -62,6 +72,7 @@ ret_shape_describe(Relation rel, List *columns)
 												 FORMAT_TYPE_FORCE_QUALIFY);
 		column->is_generated = attr->attgenerated != '\0';
 		column->codec = ret_codec_make(attr->atttypid, attr->atttypmod);
+		column->signature = signature_of(column->codec);
 		if (column->codec->form != RET_FORM_FIXED &&
 			column->codec->form != RET_FORM_VARLENA)
 			shape->has_composite = true;
@@ -70,45 +81,18 @@ ret_shape_describe(Relation rel, List *columns)
 	return shape;
 }
 
-static char *
-signature_of(const RetCodec *codec)
-{
-	StringInfoData signature;
-
-	initStringInfo(&signature);
-	ret_codec_sign(&signature, codec);
-	return signature.data;
-}
-
+/*
+ * A string of each column as text[]: that at an offset in RetShapeColumn.
+ */
 static Datum
-signatures_of(RetShape *shape)
+strings_of(RetShape *shape, size_t offset)
 {
-	List	   *signatures = NIL;
+	List	   *strings = NIL;
 
 	for (int i = 0; i < shape->ncolumns; i++)
-		signatures = lappend(signatures,
-							 signature_of(shape->columns[i].codec));
-	return ret_text_array(signatures);
-}
-
-static Datum
-names_of(RetShape *shape)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < shape->ncolumns; i++)
-		names = lappend(names, shape->columns[i].name);
-	return ret_text_array(names);
-}
-
-static Datum
-types_of(RetShape *shape)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < shape->ncolumns; i++)
-		names = lappend(names, shape->columns[i].type_name);
-	return ret_text_array(names);
+		strings = lappend(strings,
+						  *(char **) ((char *) &shape->columns[i] + offset));
+	return ret_text_array(strings);
 }
 
 static Datum
@@ -152,11 +136,11 @@ ret_shape_register(RetShape *shape, Oid relid)
 	values[0] = ret_query_param(&query, INT4OID,
 								Int32GetDatum(shape->relation_id));
 	values[1] = ret_query_param(&query, INT2ARRAYOID, nums_of(shape));
-	values[2] = ret_query_param(&query, TEXTARRAYOID, names_of(shape));
-	values[3] = ret_query_param(&query, TEXTARRAYOID, types_of(shape));
+	values[2] = ret_query_param(&query, TEXTARRAYOID, strings_of(shape, offsetof(RetShapeColumn, name)));
+	values[3] = ret_query_param(&query, TEXTARRAYOID, strings_of(shape, offsetof(RetShapeColumn, type_name)));
 	values[4] = ret_query_param(&query, BOOLARRAYOID, generated_of(shape));
 	values[5] = ret_query_identity(&query);
-	values[6] = ret_query_param(&query, TEXTARRAYOID, signatures_of(shape));
+	values[6] = ret_query_param(&query, TEXTARRAYOID, strings_of(shape, offsetof(RetShapeColumn, signature)));
 	ret_query_add(&query,
 				  "SELECT shape_id FROM retention.shape WHERE relation_id = %s"
 				  " AND column_nums = %s AND column_names = %s"

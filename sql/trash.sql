@@ -288,11 +288,13 @@ INSERT INTO due VALUES (102, '2020-01-01');
 INSERT INTO hangs VALUES (102, 102);
 ALTER TABLE due DISABLE TRIGGER retention_trash;
 CALL retention.run_policy('due_trash');
-SELECT severity, subject, finding FROM retention.health WHERE subject = 'due';
+SELECT severity, subject, finding, hint FROM retention.health WHERE subject = 'due';
 SELECT count(*) FROM due;
 -- a policy that deletes does so, trash or not; what goes along has a trash of its own
 SELECT retention.drop_policy('due_trash');
-ALTER TABLE due ENABLE ALWAYS TRIGGER retention_trash;
+-- as the hint says
+SELECT retention.enable_trash('due');
+SELECT count(*) FROM retention.health WHERE subject = 'due';
 SELECT retention.add_policy('due', 'delete', '6 years', 'at', every => NULL, max_fraction => 1);
 CALL retention.run_policy('due_delete');
 SELECT policy, relation, action, sum(rows) FROM retention.deletions

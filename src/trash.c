@@ -267,7 +267,7 @@ ret_trash_check(Relation rel)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("rows of %s do not go to the trash",
 					ret_relation_name(RelationGetRelid(rel))),
-			 errhint("Call retention.enable_trash(), and enable its triggers if they were disabled.")));
+			 errhint("Drop other triggers that are named \"retention_trash\", then call retention.enable_trash().")));
 }
 
 /*
@@ -323,7 +323,7 @@ check_table(Relation rel)
 }
 
 static void
-write_config(int32 relation_id, Interval *keep,
+write_config(Oid relid, Interval *keep,
 			 const char *on_capture_error)
 {
 	RetUser		saved;
@@ -337,14 +337,19 @@ write_config(int32 relation_id, Interval *keep,
 				  "INSERT INTO retention.trash_table VALUES (%s, %s, %s, %s, %s)"
 				  " ON CONFLICT (relation_id) DO UPDATE SET keep = excluded.keep,"
 				  " on_capture_error = excluded.on_capture_error",
-				  ret_query_param(&query, INT4OID, Int32GetDatum(relation_id)),
+				  ret_query_param(&query, INT4OID,
+								  Int32GetDatum(ret_register(relid))),
 				  ret_query_param(&query, INTERVALOID, IntervalPGetDatum(keep)),
 				  ret_query_text(&query, on_capture_error),
 				  ret_query_param(&query, TIMESTAMPTZOID,
 								  TimestampTzGetDatum(ret_now())),
 				  ret_query_text(&query, who));
 	ret_query_run(&query, false, 0, NULL);
-	SPI_execute("SELECT retention._trash_follow()", false, 0);
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT retention._trash_follow(%s)",
+				  ret_query_param(&query, REGCLASSOID,
+								  ObjectIdGetDatum(relid)));
+	ret_query_run(&query, false, 0, NULL);
 	SPI_execute("SELECT retention._trash_make_days()", false, 0);
 	ret_restore_user(&saved);
 	SPI_finish();
@@ -361,7 +366,7 @@ enable(Oid relid, Interval *keep, const char *on_capture_error)
 	/* ALTER TABLE refuses a table that somebody has open */
 	table_close(rel, NoLock);
 	(void) ret_digest_key_load(secret, true);
-	write_config(ret_register(relid), keep, on_capture_error);
+	write_config(relid, keep, on_capture_error);
 	announce(relid);
 	CommandCounterIncrement();
 	rel = table_open(relid, NoLock);

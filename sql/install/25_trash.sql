@@ -33,8 +33,10 @@ COMMENT ON FUNCTION retention._is_moved(oid, tid) IS
 	'whether the row that was deleted at this place has moved to another partition';
 
 -- Triggers where the trash is enabled, partitions that came later included,
--- and nowhere else; names of columns as they are now.
-CREATE FUNCTION retention._trash_follow() RETURNS void
+-- and nowhere else; names of columns as they are now. Triggers that somebody
+-- has disabled stay so, but on the table that is enabled.
+CREATE FUNCTION retention._trash_follow(enabled regclass DEFAULT NULL)
+	RETURNS void
 	LANGUAGE plpgsql
 	SET search_path = pg_catalog, pg_temp
 	SET lock_timeout = '100ms'
@@ -107,6 +109,14 @@ BEGIN
 		FROM wanted w
 		WHERE (w.oid, w.name) NOT IN (SELECT p.oid, p.name FROM present p)
 		UNION ALL
+		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I',
+				w.oid::regclass, w.name)
+		FROM wanted w
+			JOIN present p USING (oid, name)
+		WHERE p.tgenabled <> 'A'
+			AND (w.oid = enabled
+				OR w.oid IN (SELECT t.relid FROM pg_partition_tree(enabled) t))
+		UNION ALL
 		SELECT format('DROP TRIGGER %I ON %s', p.name, p.oid::regclass)
 		FROM present p
 		WHERE (p.oid, p.name) NOT IN (SELECT w.oid, w.name FROM wanted w)
@@ -145,7 +155,7 @@ BEGIN
 		AND (s.column_nums, s.column_names) IS DISTINCT FROM (p.nums, p.names);
 END
 $$;
-COMMENT ON FUNCTION retention._trash_follow() IS
+COMMENT ON FUNCTION retention._trash_follow(regclass) IS
 	'brings triggers and column names of the trash in line with the tables';
 
 CREATE FUNCTION retention._trash_on_ddl() RETURNS event_trigger

@@ -230,7 +230,7 @@ WHERE p.state = 'active'
 UNION ALL
 SELECT 'critical', t.relation::text,
 	'deleted rows do not go to the trash: its trigger is missing or disabled',
-	'call retention.enable_trash() again, or ALTER TABLE ... ENABLE ALWAYS TRIGGER retention_trash'
+	'call retention.enable_trash() again, which makes and enables its triggers'
 FROM trashed t
 WHERE NOT EXISTS (
 	SELECT FROM pg_trigger g

@@ -55,6 +55,7 @@ OBJS = \
 	src/trash_purge.o \
 	src/trash_view.o \
 	src/waiters.o \
+	src/width.o \
 	src/worker.o
 
 # The install script is made of its parts, in the order of their numbers.

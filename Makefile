@@ -17,6 +17,7 @@ OBJS = \
 	src/conflict.o \
 	src/consent.o \
 	src/cron.o \
+	src/drop.o \
 	src/due.o \
 	src/engine.o \
 	src/estimate.o \
@@ -26,6 +27,7 @@ OBJS = \
 	src/image.o \
 	src/launcher.o \
 	src/links.o \
+	src/parked.o \
 	src/partition.o \
 	src/path.o \
 	src/pin.o \

@@ -353,4 +353,6 @@ CALL retention.run_due();
 SELECT count(*) FROM retention.trash_chunk;
 RESET retention.test_now;
 
+SELECT bool_and(retention.disable_trash(r.reloid) IS NOT NULL) AS disabled
+FROM retention.trash_table t JOIN retention.relation r USING (relation_id) WHERE r.reloid IS NOT NULL;
 DROP SCHEMA trash CASCADE;

@@ -142,4 +142,6 @@ WHERE x.t = md5(l.t) AND x.b IS NOT DISTINCT FROM md5(l.b);
 SELECT relation, retention.purge_trash(relation) > 0 AS purged
 FROM (SELECT DISTINCT relation FROM retention.trash) t
 ORDER BY relation::text;
+SELECT bool_and(retention.disable_trash(r.reloid) IS NOT NULL) AS disabled
+FROM retention.trash_table t JOIN retention.relation r USING (relation_id) WHERE r.reloid IS NOT NULL;
 DROP SCHEMA trash_image CASCADE;

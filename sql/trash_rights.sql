@@ -138,6 +138,7 @@ SELECT retention.purge_trash('patients');
 RESET ROLE;
 RESET retention.auditor_role;
 -- of a table that is gone, those see the rows who see all
+SELECT retention.disable_trash('patients');
 DROP TABLE patients;
 SET ROLE regress_retention_owner;
 SELECT * FROM seen;
@@ -255,6 +256,8 @@ SELECT severity, subject FROM retention.health WHERE subject = 'stay';
 SELECT retention.enable_trash('stay');
 RESET ROLE;
 
+SELECT bool_and(retention.disable_trash(r.reloid) IS NOT NULL) AS disabled
+FROM retention.trash_table t JOIN retention.relation r USING (relation_id) WHERE r.reloid IS NOT NULL;
 DROP SCHEMA trash_rights CASCADE;
 SELECT retention.purge_trash(deleted_before => 'infinity') > 0 AS purged;
 DROP ROLE regress_retention_owner, regress_retention_clerk, regress_retention_guest, regress_retention_auditor;

@@ -33,6 +33,7 @@
 #include "funcapi.h"
 #include "links.h"
 #include "miscadmin.h"
+#include "parked.h"
 #include "policy_api.h"
 #include "query.h"
 #include "relation.h"
@@ -175,6 +176,13 @@ make_group(Restore *restore, int piece)
 	group->relid = ret_registered_relid(relation_id);
 	rel = OidIsValid(group->relid) ?
 		try_table_open(group->relid, RowExclusiveLock) : NULL;
+	if (rel && ret_parked_is(relation_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table of rows of deletion %lld was dropped itself",
+						(long long) restore->pieces[piece].deletion_id),
+				 errhint("Restore the table first: it is in the view retention.trash as %s.",
+						 ret_relation_name(group->relid))));
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -584,13 +592,92 @@ leave_trash(Restore *restore)
 	ret_trash_taker_end(&taker);
 }
 
+/* ---------- dropped tables ---------- */
+
+/* What one call restores. */
+typedef struct Tables
+{
+	List	   *tables;			/* RetParked */
+	bool		skips;
+} Tables;
+
+/*
+ * Body: moves dropped tables back.
+ */
+static void
+restore_parked(void *arg)
+{
+	Tables	   *tables = arg;
+
+	ret_parked_restore(tables->tables, tables->skips);
+}
+
+static void
+check_may_restore(List *tables)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		RetParked  *table = lfirst(lc);
+
+		if (!OidIsValid(table->relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("the dropped table of deletion %lld does not exist any more",
+							(long long) table->deletion_id)));
+		ret_check_may_govern(table->relid);
+	}
+}
+
+static void
+restore_tables(Restore *restore, List *parked, ReturnSetInfo *result)
+{
+	Tables		tables = {parked, restore->on_conflict == ON_CONFLICT_SKIP};
+	ErrorData  *error;
+	ListCell   *lc;
+
+	check_may_restore(parked);
+	error = try_to(restore, restore_parked, &tables, !restore->dry_run);
+	if (error && !restore->dry_run)
+		ReThrowError(error);
+	foreach(lc, parked)
+	{
+		RetParked  *table = lfirst(lc);
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, error == NULL};
+
+		values[0] = Int64GetDatum(table->deletion_id * RET_TRASH_IDS);
+		values[1] = ObjectIdGetDatum(table->relid);
+		values[2] = CStringGetTextDatum(error ? "error" : "ok");
+		values[3] = error ? CStringGetTextDatum(text_of(error)) : (Datum) 0;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
 /* ---------- SQL ---------- */
+
+/*
+ * Errors with what is found out in vain.
+ */
+static void
+raise_nothing(int64 deletion_id, int row)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 row >= 0 ? errmsg("row %lld is not in the trash",
+							   (long long) (deletion_id * RET_TRASH_IDS + row)) :
+			 errmsg("nothing of deletion %lld is in the trash",
+					(long long) deletion_id),
+			 errhint("The view retention.trash shows what is there.")));
+}
 
 static Datum
 do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Restore    *restore = palloc0(sizeof(Restore));
+	List	   *parked;
 	ErrorData  *error;
 
 	restore->context = CurrentMemoryContext;
@@ -601,20 +688,21 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	ret_identity_check();
 	ret_deletion_lock(deletion_id);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	restore->npieces = ret_pieces_find(deletion_id, row, false,
-									   &restore->pieces, &restore->nrows);
-	if (restore->npieces == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 row >= 0 ? errmsg("row %lld is not in the trash",
-								   (long long) (deletion_id * RET_TRASH_IDS + row)) :
-				 errmsg("nothing of deletion %lld is in the trash",
-						(long long) deletion_id),
-				 errhint("The view retention.trash shows what is there.")));
-	find_groups(restore);
 	SPI_connect();
 	ret_constraints_immediate();
 	SPI_finish();
+	parked = row > 0 ? NIL : ret_parked_find(deletion_id, row < 0);
+	if (parked != NIL)
+	{
+		restore_tables(restore, parked, result);
+		PopActiveSnapshot();
+		return (Datum) 0;
+	}
+	restore->npieces = ret_pieces_find(deletion_id, row, false,
+									   &restore->pieces, &restore->nrows);
+	if (restore->npieces == 0)
+		raise_nothing(deletion_id, row);
+	find_groups(restore);
 
 	error = try_to(restore, restore_rows, restore, !restore->dry_run);
 	if (error)

@@ -2,8 +2,8 @@
  * retention.c
  *
  * Where the server enters the library. Loaded by shared_preload_libraries it
- * has shared memory and background processes; loaded by the first call of one
- * of its functions it has neither, and everything else works.
+ * has shared memory and background processes, and sees every DROP; loaded by
+ * the first call of one of its functions it sees those of this session only.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "compat.h"
+#include "drop.h"
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
@@ -30,6 +31,7 @@ _PG_init(void)
 {
 	ret_guc_init();
 	ret_clock_init();
+	ret_drop_init();
 
 	/* After the last setting: this throws away what is not defined. */
 	MarkGUCPrefixReserved("retention");

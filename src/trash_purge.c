@@ -25,6 +25,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parked.h"
 #include "policy_api.h"
 #include "query.h"
 #include "relation.h"
@@ -140,6 +141,8 @@ typedef struct Step
 	int64		rows;			/* result */
 	List	   *days;			/* result: names of tables */
 	char	   *day;
+	List	   *parked;			/* result: records (int64) of dropped tables */
+	int64		deletion_id;
 	TimestampTz next;			/* result */
 } Step;
 
@@ -242,6 +245,68 @@ purge_parent(RetRun *run, void *arg)
 }
 
 /*
+ * Lists the records (pointers to int64) of the dropped tables that a query
+ * finds, in this memory context.
+ */
+static List *
+list_parked(RetQuery *query, MemoryContext context)
+{
+	List	   *records = NIL;
+	RetUser		saved;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_run(query, false, 0, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+		int64	   *record = palloc(sizeof(int64));
+
+		*record = ret_result_int8(i, 1);
+		records = lappend(records, record);
+		MemoryContextSwitchTo(spi);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+	return records;
+}
+
+/*
+ * Body: lists the dropped tables that are over.
+ */
+static void
+list_parked_due(RetRun *run, void *arg)
+{
+	Step	   *step = arg;
+	RetQuery	query;
+
+	step->parked = NIL;
+	if (!ret_extension_is_usable())
+		return;
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT deletion_id FROM retention.parked"
+				  " WHERE purge_after <= %s ORDER BY purge_after",
+				  ret_query_param(&query, TIMESTAMPTZOID,
+								  TimestampTzGetDatum(ret_now())));
+	step->parked = list_parked(&query, run->context);
+}
+
+/*
+ * Body: purges a dropped table.
+ */
+static void
+purge_parked(RetRun *run, void *arg)
+{
+	Step	   *step = arg;
+
+	if (!ret_extension_is_usable())
+		return;
+	ret_batch_lock_timeout();
+	(void) ret_parked_purge(step->deletion_id);
+}
+
+/*
  * Body: when something is to be done next.
  */
 static void
@@ -262,61 +327,60 @@ find_next(RetRun *run, void *arg)
 	SPI_finish();
 }
 
-static void
-log_failure(const char *what, ErrorData *error)
+/*
+ * Runs a body in a transaction of its own. A failure is logged and does not
+ * stop the others. Returns whether it succeeded.
+ */
+static bool
+try_step(RetRun *run, RetBody body, Step *step, const char *what)
 {
+	ErrorData  *error;
+
+	if (ret_attempt(run, body, step, &error))
+		return true;
+	if (ret_error_is_cancel(error))
+		ReThrowError(error);
 	ereport(LOG,
 			(errmsg("could not purge %s of the trash: %s", what, error->message),
 			 errdetail("It is tried again by itself.")));
 	FreeErrorData(error);
+	return false;
 }
 
 /*
  * Purges what is over, and makes the tables of the days ahead. Returns when it
- * has to be called next. A day that cannot be purged now does not stop the
- * others.
+ * has to be called next.
  */
 TimestampTz
 ret_trash_round(RetRun *run)
 {
 	Step		step = {0};
-	ErrorData  *error;
-	bool		failed = false;
+	bool		ok;
 	ListCell   *lc;
 
 	/* a day may be large */
 	run->is_patient = true;
-	if (!ret_attempt(run, list_days, &step, &error))
-	{
-		log_failure("days", error);
-		failed = true;
-	}
+	ok = try_step(run, list_days, &step, "days");
 	foreach(lc, step.days)
 	{
 		step.day = lfirst(lc);
-		if (!ret_attempt(run, purge_day, &step, &error))
-		{
-			if (ret_error_is_cancel(error))
-				ReThrowError(error);
-			log_failure(step.day, error);
-			failed = true;
-		}
+		ok = try_step(run, purge_day, &step, step.day) && ok;
+	}
+	ok = try_step(run, list_parked_due, &step, "dropped tables") && ok;
+	foreach(lc, step.parked)
+	{
+		step.deletion_id = *(int64 *) lfirst(lc);
+		ok = try_step(run, purge_parked, &step, "a dropped table") && ok;
 	}
 	do
 	{
-		if (!ret_attempt(run, purge_parent, &step, &error))
-		{
-			if (ret_error_is_cancel(error))
-				ReThrowError(error);
-			log_failure("rows", error);
-			failed = true;
-			step.rows = 0;
-		}
+		step.rows = 0;
+		ok = try_step(run, purge_parent, &step, "rows") && ok;
 	} while (step.rows > 0);
 	ret_do(run, find_next, &step);
 	run->is_patient = false;
-	return failed ? Max(step.next, TimestampTzPlusMilliseconds(ret_now(), 20000)) :
-		step.next;
+	return ok ? step.next :
+		Max(step.next, TimestampTzPlusMilliseconds(ret_now(), 20000));
 }
 
 /* ---------- by hand ---------- */
@@ -359,35 +423,36 @@ int8_list(ArrayType *array)
 }
 
 /*
- * retention.purge_trash(relation, deleted_before, trash_ids)
+ * Adds the conditions that chunks and dropped tables (named "c") share.
  */
-Datum
-retention_purge_trash(PG_FUNCTION_ARGS)
+static void
+add_conditions(RetQuery *query, FunctionCallInfo fcinfo, Oid relid)
 {
-	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
-	List	   *ids = NIL;
-	RetQuery	query;
-	int64		rows;
-
-	check_may_purge(relid);
-	ret_identity_check();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT c.tableoid::bigint, c.ctid FROM retention.trash_chunk c"
-				  " WHERE c.purge_after < 'infinity'");
+	ret_query_add(query, " WHERE c.purge_after < 'infinity'");
 	if (PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2))
-		ret_query_add(&query, " AND c.purge_after <= %s",
-					  ret_query_param(&query, TIMESTAMPTZOID,
+		ret_query_add(query, " AND c.purge_after <= %s",
+					  ret_query_param(query, TIMESTAMPTZOID,
 									  TimestampTzGetDatum(ret_now())));
 	if (OidIsValid(relid))
-		ret_query_add(&query, " AND c.relation_id = %s",
-					  ret_query_param(&query, INT4OID,
+		ret_query_add(query, " AND c.relation_id = %s",
+					  ret_query_param(query, INT4OID,
 									  Int32GetDatum(ret_register(relid))));
 	if (!PG_ARGISNULL(1))
-		ret_query_add(&query, " AND EXISTS (SELECT FROM retention.deletion d"
+		ret_query_add(query, " AND EXISTS (SELECT FROM retention.deletion d"
 					  " WHERE d.deletion_id = c.deletion_id AND d.happened_at < %s)",
-					  ret_query_param(&query, TIMESTAMPTZOID, PG_GETARG_DATUM(1)));
+					  ret_query_param(query, TIMESTAMPTZOID, PG_GETARG_DATUM(1)));
+}
+
+static int64
+purge_rows(FunctionCallInfo fcinfo, Oid relid)
+{
+	RetQuery	query;
+	List	   *ids = NIL;
+
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT c.tableoid::bigint, c.ctid FROM retention.trash_chunk c");
+	add_conditions(&query, fcinfo, relid);
 	if (!PG_ARGISNULL(2))
 	{
 		const char *array = ret_query_param(&query, INT8ARRAYOID, PG_GETARG_DATUM(2));
@@ -399,7 +464,42 @@ retention_purge_trash(PG_FUNCTION_ARGS)
 					  array, RET_TRASH_IDS, RET_TRASH_IDS);
 	}
 	ret_query_add(&query, " ORDER BY 1, 2 FOR UPDATE");
-	rows = take_found(&query, ids);
+	return take_found(&query, ids);
+}
+
+static int64
+purge_tables(FunctionCallInfo fcinfo, Oid relid)
+{
+	RetQuery	query;
+	int64		total = 0;
+	ListCell   *lc;
+
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT c.deletion_id FROM retention.parked c");
+	add_conditions(&query, fcinfo, relid);
+	if (!PG_ARGISNULL(2))
+		ret_query_add(&query, " AND c.deletion_id * %d = ANY (%s)", RET_TRASH_IDS,
+					  ret_query_param(&query, INT8ARRAYOID, PG_GETARG_DATUM(2)));
+	ret_query_add(&query, " ORDER BY 1");
+	foreach(lc, list_parked(&query, CurrentMemoryContext))
+		total += ret_parked_purge(*(int64 *) lfirst(lc));
+	return total;
+}
+
+/*
+ * retention.purge_trash(relation, deleted_before, trash_ids)
+ */
+Datum
+retention_purge_trash(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	int64		rows;
+
+	check_may_purge(relid);
+	ret_identity_check();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	rows = purge_rows(fcinfo, relid);
+	rows += purge_tables(fcinfo, relid);
 	PopActiveSnapshot();
 	PG_RETURN_INT64(rows);
 }

@@ -184,6 +184,29 @@ ALTER TABLE retention.trash_chunk ALTER COLUMN digests SET STORAGE EXTERNAL;
 CREATE INDEX ON retention.trash_chunk (deletion_id, first);
 CREATE INDEX ON retention.trash_chunk (purge_after);
 
+-- A table with a trash that was dropped: the table itself waits, in a schema
+-- of its own. What it holds counts as in the trash.
+CREATE TABLE retention.parked (
+	deletion_id bigint PRIMARY KEY,
+	relation_id integer NOT NULL,
+	purge_after timestamptz NOT NULL,  -- infinity: held
+	places      text[] NOT NULL,       -- the schemas it and its partitions wait in
+	schemas     text[] NOT NULL,       -- those that they come from, in the same order
+	parent      text,                  -- what it was a partition of
+	bound       text,
+	lost        text[] NOT NULL        -- what DROP ... CASCADE took along
+);
+CREATE INDEX ON retention.parked (relation_id);
+
+-- The foreign keys from and to it, which would bind the tables that live.
+CREATE TABLE retention.parked_key (
+	deletion_id bigint NOT NULL,
+	table_name  text NOT NULL,
+	name        text NOT NULL,
+	definition  text NOT NULL
+);
+CREATE INDEX ON retention.parked_key (deletion_id);
+
 -- All of it is the user's: pg_dump takes it along.
 SELECT pg_extension_config_dump('retention.relation', '');
 SELECT pg_extension_config_dump('retention.relation_relation_id_seq', '');
@@ -201,6 +224,8 @@ SELECT pg_extension_config_dump('retention.trash_table', '');
 SELECT pg_extension_config_dump('retention.shape', '');
 SELECT pg_extension_config_dump('retention.shape_shape_id_seq', '');
 SELECT pg_extension_config_dump('retention.trash_chunk', '');
+SELECT pg_extension_config_dump('retention.parked', '');
+SELECT pg_extension_config_dump('retention.parked_key', '');
 
 CREATE FUNCTION retention._append_only() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'retention_append_only';

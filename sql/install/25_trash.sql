@@ -235,9 +235,28 @@ FROM retention.trash_chunk c
 	CROSS JOIN generate_series(0, c.rows - 1) n
 WHERE NOT c.is_link
 	AND c.purge_after > retention._now()
-	AND retention._trash_sees(c.tableoid, c.ctid, n);
+	AND retention._trash_sees(c.tableoid, c.ctid, n)
+UNION ALL
+-- a dropped table is one entry; its rows are where it waits
+SELECT p.deletion_id * 1000000,
+	coalesce(d.parent_id, d.deletion_id),
+	t.oid::regclass,
+	d.happened_at,
+	d.actor,
+	d.application,
+	d.reason,
+	p.purge_after,
+	NULL,
+	r.name,
+	d.leaf
+FROM retention.parked p
+	JOIN retention.deletion d USING (deletion_id)
+	JOIN retention.relation r ON r.relation_id = p.relation_id
+	LEFT JOIN pg_class t ON t.oid = r.reloid
+WHERE p.purge_after > retention._now()
+	AND retention._sees(t.oid);
 COMMENT ON VIEW retention.trash IS
-	'the rows in the trash that the caller could have read in their table; row_data is decoded when it is asked for';
+	'the rows in the trash that the caller could have read in their table, and the dropped tables (row_data is NULL) that he may look at; row_data is decoded when it is asked for';
 
 CREATE FUNCTION retention.trash_rows(anyelement)
 	RETURNS SETOF anyelement LANGUAGE c STABLE
@@ -416,6 +435,7 @@ BEGIN ATOMIC
 	SELECT least(
 		(SELECT min(d.day_end) FROM retention._trash_days() d),
 		(SELECT min(c.purge_after) FROM ONLY retention.trash_chunk c),
+		(SELECT min(p.purge_after) FROM retention.parked p),
 		-- the tables of the days ahead
 		(SELECT date_trunc('day', retention._now(), 'UTC') + interval '1 day'
 			WHERE EXISTS (SELECT FROM retention.trash_table)));

@@ -253,7 +253,12 @@ UNION ALL
 SELECT 'warning', 'trash', format('%s has been past its time since %s and is not purged',
 		min(d.name), to_char(min(d.day_end), 'YYYY-MM-DD HH24:MI:SS TZ')),
 	'check that workers run (retention.enabled), or CALL retention.run_due() as an administrator; look into the server log'
-FROM retention._trash_days() d
+FROM (
+	SELECT d.name, d.day_end FROM retention._trash_days() d
+	UNION ALL
+	SELECT r.name, p.purge_after
+	FROM retention.parked p
+		JOIN retention.relation r USING (relation_id)) AS d
 WHERE d.day_end < retention._now() - interval '6 hours'
 	AND retention._sees(NULL)
 HAVING count(*) > 0

@@ -415,8 +415,8 @@ ret_policy_unlock(const LOCKTAG *tag)
 }
 
 /*
- * The lock of whoever takes rows of a deletion out of the trash, until the
- * transaction ends.
+ * The lock of whoever restores rows of a command, until the transaction ends.
+ * The id is that of its first record.
  */
 void
 ret_deletion_lock(int64 deletion_id)
@@ -425,6 +425,20 @@ ret_deletion_lock(int64 deletion_id)
 
 	lock_tag(&tag, (uint32) deletion_id, 2);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * The lock between restores (shared) and who purges single rows (exclusive),
+ * until the transaction ends. Rows on their way into the trash need none.
+ */
+void
+ret_purge_lock(bool exclusive)
+{
+	LOCKTAG		tag;
+
+	lock_tag(&tag, 0, 3);
+	(void) LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false,
+					   false);
 }
 
 /*

@@ -555,7 +555,7 @@ ret_parked_purge(int64 deletion_id)
 	RetParked  *table;
 	int64		total;
 
-	ret_deletion_lock(deletion_id);
+	ret_purge_lock(true);
 	table = find_to_purge(deletion_id);
 	if (table == NULL)
 		return 0;

@@ -12,9 +12,9 @@
  * First everything is tried in a subtransaction. If a row conflicts, a second
  * look finds out about every single row, and what on_conflict says is done.
  *
- * Locks: the deletion, so that nobody else restores rows of it meanwhile;
- * RowExclusive on the tables and on those of the trash. A purge that comes in
- * between makes the restore fail when it takes the rows out of the trash.
+ * Locks: the command, so that nobody else restores rows of it meanwhile, and
+ * the lock against who purges single rows; RowExclusive on the tables and on
+ * those of the trash.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,6 +40,7 @@
 #include "restoring.h"
 #include "rowmap.h"
 #include "sandbox.h"
+#include "storage/lmgr.h"
 #include "subxact.h"
 #include "trash_view.h"
 #include "utils/acl.h"
@@ -214,6 +215,8 @@ find_groups(Restore *restore)
 	{
 		RetPiece   *piece = &restore->pieces[i];
 
+		/* nobody drops the table of a day from now on */
+		LockRelationOid(piece->table, RowExclusiveLock);
 		if (group == NULL ||
 			piece->relation_id != restore->pieces[i - 1].relation_id ||
 			piece->shape_id != restore->pieces[i - 1].shape_id)
@@ -583,7 +586,10 @@ leave_trash(Restore *restore)
 			gone[i] = !stays(restore, piece->number + i - piece->from);
 		if (!table_tuple_fetch_row_version(rel, &piece->tid,
 										   GetActiveSnapshot(), slot))
-			elog(ERROR, "a chunk of the trash has vanished");
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("rows of deletion %lld were taken out of the trash meanwhile",
+							(long long) piece->deletion_id)));
 		ret_trash_take(&taker, rel, slot, gone);
 		ExecDropSingleTupleTableSlot(slot);
 		table_close(rel, NoLock);
@@ -672,6 +678,30 @@ raise_nothing(int64 deletion_id, int row)
 			 errhint("The view retention.trash shows what is there.")));
 }
 
+/*
+ * The first record of the command that a record is of.
+ */
+static int64
+root_of(int64 deletion_id)
+{
+	RetUser		saved;
+	RetQuery	query;
+	int64		root_id = deletion_id;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT parent_id FROM retention.deletion"
+				  " WHERE deletion_id = %s AND parent_id IS NOT NULL",
+				  ret_query_param(&query, INT8OID, Int64GetDatum(deletion_id)));
+	if (ret_query_run(&query, true, 0, NULL) > 0)
+		root_id = ret_result_int8(0, 1);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return root_id;
+}
+
 static Datum
 do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 {
@@ -686,7 +716,8 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	restore->dry_run = PG_GETARG_BOOL(2);
 	InitMaterializedSRF(fcinfo, 0);
 	ret_identity_check();
-	ret_deletion_lock(deletion_id);
+	ret_purge_lock(false);
+	ret_deletion_lock(root_of(deletion_id));
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	ret_constraints_immediate();

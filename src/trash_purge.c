@@ -78,7 +78,8 @@ mark_rows(TupleTableSlot *slot, List *ids)
 
 /*
  * Takes the chunks that a query finds, as (tableoid::bigint, ctid). With ids
- * only those rows. Returns how many rows went.
+ * only those rows. Returns how many rows went. Caller holds the lock against
+ * others who take rows.
  */
 static int64
 take_found(RetQuery *query, List *ids)
@@ -119,10 +120,10 @@ take_found(RetQuery *query, List *ids)
 			rel = table_open(places[i].table, RowExclusiveLock);
 			slot = table_slot_create(rel, NULL);
 		}
-		/* one that a restore has taken meanwhile is not ours to purge */
-		if (table_tuple_fetch_row_version(rel, &places[i].tid,
-										  GetLatestSnapshot(), slot))
-			ret_trash_take(&taker, rel, slot, mark_rows(slot, ids));
+		if (!table_tuple_fetch_row_version(rel, &places[i].tid,
+										   GetActiveSnapshot(), slot))
+			elog(ERROR, "a chunk of the trash has vanished");
+		ret_trash_take(&taker, rel, slot, mark_rows(slot, ids));
 	}
 	if (slot)
 	{
@@ -234,10 +235,11 @@ purge_parent(RetRun *run, void *arg)
 	if (!ret_extension_is_usable())
 		return;
 	ret_batch_lock_timeout();
+	ret_purge_lock(true);
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT tableoid::bigint, ctid FROM ONLY retention.trash_chunk"
-				  " WHERE purge_after <= %s LIMIT %d FOR UPDATE SKIP LOCKED",
+				  " WHERE purge_after <= %s LIMIT %d",
 				  ret_query_param(&query, TIMESTAMPTZOID,
 								  TimestampTzGetDatum(ret_now())),
 				  CHUNKS_A_STEP);
@@ -463,7 +465,7 @@ purge_rows(FunctionCallInfo fcinfo, Oid relid)
 					  " BETWEEN c.first AND c.first + c.rows - 1)",
 					  array, RET_TRASH_IDS, RET_TRASH_IDS);
 	}
-	ret_query_add(&query, " ORDER BY 1, 2 FOR UPDATE");
+	ret_query_add(&query, " ORDER BY 1, 2");
 	return take_found(&query, ids);
 }
 
@@ -497,6 +499,7 @@ retention_purge_trash(PG_FUNCTION_ARGS)
 
 	check_may_purge(relid);
 	ret_identity_check();
+	ret_purge_lock(true);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = purge_rows(fcinfo, relid);
 	rows += purge_tables(fcinfo, relid);

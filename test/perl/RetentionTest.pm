@@ -14,7 +14,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
   new_node with_extension start_background finish_background
-  wait_until server_pids worker_pids without_crash oracle_slot oracle_sql
+  wait_until server_pids worker_pids crash_backend without_crash oracle_slot oracle_sql
   seconds_of has_extension_files
 );
 
@@ -90,6 +90,27 @@ sub worker_pids
 	my %pids = server_pids($node);
 
 	return grep { $pids{$_} =~ /: retention worker/ } sort keys %pids;
+}
+
+# Kills a backend with -9, and waits until the server, which restarts all its
+# processes for that, has noticed and takes connections again. False when the
+# backend was not there, or the server does not come back.
+sub crash_backend
+{
+	my ($node, $pid) = @_;
+	my %before = server_pids($node);
+	my ($checkpointer) = grep { $before{$_} =~ /: checkpointer/ } keys %before;
+	my $deadline = time + 60;
+
+	return 0 if !$pid || !kill('KILL', $pid);
+	while ($checkpointer && time < $deadline)
+	{
+		my %now = server_pids($node);
+
+		last if !exists $now{$checkpointer};
+		usleep(1000);
+	}
+	return wait_until($node, 'SELECT true');
 }
 
 # Starts a command in a session of its own, without waiting for its end.

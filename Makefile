@@ -22,10 +22,13 @@ OBJS = \
 	src/estimate.o \
 	src/explain.o \
 	src/expr.o \
+	src/generalize.o \
 	src/guc.o \
 	src/image.o \
+	src/json_erase.o \
 	src/launcher.o \
 	src/links.o \
+	src/method.o \
 	src/partition.o \
 	src/path.o \
 	src/pin.o \
@@ -33,6 +36,7 @@ OBJS = \
 	src/policy_api.o \
 	src/policy_change.o \
 	src/predicate.o \
+	src/pseudonym.o \
 	src/query.o \
 	src/record.o \
 	src/relation.o \

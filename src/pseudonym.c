@@ -68,6 +68,9 @@ PG_FUNCTION_INFO_V1(retention_pseudonym_uuid);
 PG_FUNCTION_INFO_V1(retention_tombstone);
 PG_FUNCTION_INFO_V1(retention_tombstone_email);
 PG_FUNCTION_INFO_V1(retention_tombstone_uuid);
+#ifdef USE_ASSERT_CHECKING
+PG_FUNCTION_INFO_V1(retention_test_pseudonyms_allow);
+#endif
 
 /* the subtransactions in which these were set; invalid: they are not set */
 static SubTransactionId allowed_in = InvalidSubTransactionId;
@@ -469,3 +472,17 @@ retention_tombstone_uuid(PG_FUNCTION_ARGS)
 	check_allowed();
 	PG_RETURN_UUID_P(ret_tombstone_uuid(PG_GETARG_TEXT_PP(1)));
 }
+
+#ifdef USE_ASSERT_CHECKING
+
+/*
+ * For tests, which have no scrub to do it.
+ */
+Datum
+retention_test_pseudonyms_allow(PG_FUNCTION_ARGS)
+{
+	ret_pseudonyms_allow(PG_GETARG_BOOL(0));
+	PG_RETURN_VOID();
+}
+
+#endif

@@ -26,6 +26,7 @@ OBJS = \
 	src/guc.o \
 	src/image.o \
 	src/json_erase.o \
+	src/json_path.o \
 	src/launcher.o \
 	src/links.o \
 	src/method.o \

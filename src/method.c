@@ -301,7 +301,7 @@ ret_truncate_ip(const char *value, int len, int v4, int v6)
 	int			family = is_v6 ? PGSQL_AF_INET6 : PGSQL_AF_INET;
 	int			kept = is_v6 ? v6 : v4;
 	unsigned char address[16] = {0};
-	char		text[sizeof("xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:255.255.255.255/128")];
+	char		text[64];
 	int			bits;
 
 	if (len == 0)
@@ -401,9 +401,10 @@ Datum
 retention_mask_email(PG_FUNCTION_ARGS)
 {
 	text	   *value = PG_GETARG_TEXT_PP(0);
+	char	   *masked = ret_mask_email(VARDATA_ANY(value),
+										VARSIZE_ANY_EXHDR(value));
 
-	PG_RETURN_TEXT_P(cstring_to_text(ret_mask_email(VARDATA_ANY(value),
-													VARSIZE_ANY_EXHDR(value))));
+	PG_RETURN_TEXT_P(cstring_to_text(masked));
 }
 
 /*
@@ -414,11 +415,12 @@ retention_mask_phone(PG_FUNCTION_ARGS)
 {
 	text	   *value = PG_GETARG_TEXT_PP(0);
 	int			last = PG_GETARG_INT32(1);
+	char	   *masked;
 
 	check_param("last", last, PG_INT32_MAX);
-	PG_RETURN_TEXT_P(cstring_to_text(ret_mask_phone(VARDATA_ANY(value),
-													VARSIZE_ANY_EXHDR(value),
-													last)));
+	masked = ret_mask_phone(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+							last);
+	PG_RETURN_TEXT_P(cstring_to_text(masked));
 }
 
 static void
@@ -429,20 +431,29 @@ check_bits(FunctionCallInfo fcinfo)
 }
 
 /*
+ * How many bits of an address are kept, of those functions.
+ */
+static int
+kept_bits(FunctionCallInfo fcinfo, inet *value)
+{
+	check_bits(fcinfo);
+	return PG_GETARG_INT32(ip_family(value) == PGSQL_AF_INET ? 1 : 2);
+}
+
+/*
  * retention.truncate_ip(value inet, v4, v6): the netmask stays.
  */
 Datum
 retention_truncate_ip_inet(PG_FUNCTION_ARGS)
 {
 	inet	   *value = PG_GETARG_INET_PP(0);
-	Datum		kept = PG_GETARG_DATUM(ip_family(value) == PGSQL_AF_INET ? 1 : 2);
-	Datum		network;
+	int			kept = kept_bits(fcinfo, value);
+	Datum		result = InetPGetDatum(value);
 
-	check_bits(fcinfo);
-	network = DirectFunctionCall1(network_network,
-								  DirectFunctionCall2(inet_set_masklen,
-													  InetPGetDatum(value), kept));
-	PG_RETURN_DATUM(DirectFunctionCall2(inet_set_masklen, network,
+	result = DirectFunctionCall2(inet_set_masklen, result,
+								 Int32GetDatum(kept));
+	result = DirectFunctionCall1(network_network, result);
+	PG_RETURN_DATUM(DirectFunctionCall2(inet_set_masklen, result,
 										Int32GetDatum(ip_bits(value))));
 }
 
@@ -454,12 +465,11 @@ Datum
 retention_truncate_ip_cidr(PG_FUNCTION_ARGS)
 {
 	inet	   *value = PG_GETARG_INET_PP(0);
-	int			kept = PG_GETARG_INT32(ip_family(value) == PGSQL_AF_INET ? 1 : 2);
+	int			kept = Min(kept_bits(fcinfo, value), ip_bits(value));
 
-	check_bits(fcinfo);
-	PG_RETURN_DATUM(DirectFunctionCall2(cidr_set_masklen, InetPGetDatum(value),
-										Int32GetDatum(Min(kept,
-														  ip_bits(value)))));
+	PG_RETURN_DATUM(DirectFunctionCall2(cidr_set_masklen,
+										InetPGetDatum(value),
+										Int32GetDatum(kept)));
 }
 
 /*
@@ -469,12 +479,12 @@ Datum
 retention_truncate_ip_text(PG_FUNCTION_ARGS)
 {
 	text	   *value = PG_GETARG_TEXT_PP(0);
+	char	   *masked;
 
 	check_bits(fcinfo);
-	PG_RETURN_TEXT_P(cstring_to_text(ret_truncate_ip(VARDATA_ANY(value),
-													 VARSIZE_ANY_EXHDR(value),
-													 PG_GETARG_INT32(1),
-													 PG_GETARG_INT32(2))));
+	masked = ret_truncate_ip(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+							 PG_GETARG_INT32(1), PG_GETARG_INT32(2));
+	PG_RETURN_TEXT_P(cstring_to_text(masked));
 }
 
 /*
@@ -484,7 +494,8 @@ Datum
 retention_generalize_postal(PG_FUNCTION_ARGS)
 {
 	text	   *value = PG_GETARG_TEXT_PP(0);
+	char	   *masked = ret_generalize_postal(VARDATA_ANY(value),
+											   VARSIZE_ANY_EXHDR(value));
 
-	PG_RETURN_TEXT_P(cstring_to_text(ret_generalize_postal(VARDATA_ANY(value),
-														   VARSIZE_ANY_EXHDR(value))));
+	PG_RETURN_TEXT_P(cstring_to_text(masked));
 }

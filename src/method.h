@@ -8,6 +8,7 @@
 #define RET_METHOD_H
 
 #include "datatype/timestamp.h"
+#include "json_path.h"
 #include "pgtime.h"
 #include "utils/date.h"
 #include "utils/jsonb.h"
@@ -53,9 +54,6 @@ extern text *ret_tombstone(text *key, const char *suffix);
 extern pg_uuid_t *ret_tombstone_uuid(text *key);
 
 /* json_erase.c; the very value that came in when nothing is to be erased */
-typedef struct RetJsonPaths RetJsonPaths;
-
-extern RetJsonPaths *ret_json_paths(ArrayType *paths);
 extern text *ret_erase_json(text *json, const RetJsonPaths *paths);
 extern Jsonb *ret_erase_jsonb(Jsonb *jsonb, const RetJsonPaths *paths);
 

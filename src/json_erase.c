@@ -20,6 +20,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "method.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -143,6 +144,7 @@ ret_erase_jsonb(Jsonb *jsonb, const RetJsonPaths *paths)
 		RetJsonPlace place = {0};
 		JsonbValue	value;
 
+		CHECK_FOR_INTERRUPTS();
 		if (walk.depth == 0 || innermost(&walk)->is_array || token == WJB_KEY)
 			place = value_place(&walk);
 		token = JsonbIteratorNext(&it, &value, place.is_end);
@@ -327,6 +329,7 @@ ret_erase_json(text *json, const RetJsonPaths *paths)
 	{
 		JsonParseErrorType error = json_lex(tw.lexer);
 
+		CHECK_FOR_INTERRUPTS();
 		if (error != JSON_SUCCESS)
 			elog(ERROR, "stored json is invalid: %s",
 				 json_errdetail(error, tw.lexer));

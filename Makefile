@@ -23,10 +23,14 @@ OBJS = \
 	src/estimate.o \
 	src/explain.o \
 	src/expr.o \
+	src/generalize.o \
 	src/guc.o \
 	src/image.o \
+	src/json_erase.o \
+	src/json_path.o \
 	src/launcher.o \
 	src/links.o \
+	src/method.o \
 	src/parked.o \
 	src/partition.o \
 	src/path.o \
@@ -35,6 +39,7 @@ OBJS = \
 	src/policy_api.o \
 	src/policy_change.o \
 	src/predicate.o \
+	src/pseudonym.o \
 	src/query.o \
 	src/record.o \
 	src/relation.o \

@@ -27,4 +27,12 @@
 	range_serialize(type, lower, upper, empty)
 #endif
 
+#if PG_VERSION_NUM >= 170000
+#define ret_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(NULL, json, len, encoding, false)
+#else
+#define ret_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(json, len, encoding, false)
+#endif
+
 #endif							/* RET_COMPAT_H */

@@ -4,7 +4,7 @@
 
 SET timezone = 'UTC';
 SET intervalstyle = 'postgres';
-SELECT plan(68);
+SELECT plan(71);
 
 CREATE TEMP TABLE expected (kind "char", name text, arguments text, result text);
 INSERT INTO expected VALUES
@@ -55,6 +55,72 @@ FROM expected e
 	LEFT JOIN pg_proc p ON p.proname = e.name
 		AND p.pronamespace = 'retention'::regnamespace
 ORDER BY e.name;
+
+-- Methods have several functions of one name, and say what they promise: the
+-- same result for ever, or for as long as the database's secret is the same.
+
+CREATE TEMP TABLE expected_method (name text, arguments text, result text,
+	volatility "char" DEFAULT 'i');
+INSERT INTO expected_method VALUES
+	('mask', 'value text, first integer DEFAULT 0, last integer DEFAULT 0, '
+		'filler text DEFAULT ''*''::text', 'text'),
+	('mask_email', 'value text', 'text'),
+	('mask_phone', 'value text, last integer DEFAULT 4', 'text'),
+	('truncate_ip', 'value inet, v4 integer DEFAULT 24, v6 integer DEFAULT 48', 'inet'),
+	('truncate_ip', 'value cidr, v4 integer DEFAULT 24, v6 integer DEFAULT 48', 'cidr'),
+	('truncate_ip', 'value text, v4 integer DEFAULT 24, v6 integer DEFAULT 48', 'text'),
+	('generalize', 'value date, unit text', 'date'),
+	('generalize', 'value timestamp without time zone, unit text',
+		'timestamp without time zone'),
+	('generalize', 'value timestamp with time zone, unit text, '
+		'zone text DEFAULT ''UTC''::text', 'timestamp with time zone'),
+	('generalize', 'value smallint, bucket integer', 'smallint'),
+	('generalize', 'value integer, bucket integer', 'integer'),
+	('generalize', 'value bigint, bucket bigint', 'bigint'),
+	('generalize', 'value real, bucket double precision', 'real'),
+	('generalize', 'value double precision, bucket double precision',
+		'double precision'),
+	('generalize', 'value numeric, bucket numeric', 'numeric'),
+	('generalize_postal', 'value text', 'text'),
+	('erase_json', 'value jsonb, VARIADIC paths text[] DEFAULT ''{}''::text[]', 'jsonb'),
+	('erase_json', 'value json, VARIADIC paths text[] DEFAULT ''{}''::text[]', 'json');
+INSERT INTO expected_method VALUES
+	('pseudonym', 'value text', 'text', 's'),
+	('pseudonym', 'value uuid', 'uuid', 's'),
+	('pseudonym_email', 'value text', 'text', 's'),
+	('tombstone', 'value text, key text', 'text', 's'),
+	('tombstone', 'value uuid, key text', 'uuid', 's'),
+	('tombstone_email', 'value text, key text', 'text', 's');
+
+SELECT is_empty(
+	$$SELECT * FROM expected_method e
+		WHERE NOT EXISTS (
+			SELECT
+			FROM pg_proc p
+			WHERE p.pronamespace = 'retention'::regnamespace
+				AND p.proname = e.name
+				AND pg_get_function_arguments(p.oid) = e.arguments
+				AND pg_get_function_result(p.oid) = e.result
+				AND p.provolatile = e.volatility
+				AND p.proisstrict)$$,
+	'no method is missing');
+SELECT is_empty(
+	$$SELECT p.oid::regprocedure FROM pg_proc p
+			JOIN expected_method e ON e.name = p.proname
+		WHERE p.pronamespace = 'retention'::regnamespace
+			AND NOT EXISTS (SELECT FROM aclexplode(p.proacl) a
+				WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')$$,
+	'everybody may call a method');
+SELECT results_eq(
+	$$SELECT p.prorettype FROM pg_proc p
+			JOIN (SELECT DISTINCT name FROM expected_method) e ON e.name = p.proname
+		WHERE p.pronamespace = 'retention'::regnamespace
+		ORDER BY p.oid$$,
+	$$SELECT p.proargtypes[0] FROM pg_proc p
+			JOIN (SELECT DISTINCT name FROM expected_method) e ON e.name = p.proname
+		WHERE p.pronamespace = 'retention'::regnamespace
+		ORDER BY p.oid$$,
+	'a method returns what it takes');
 
 CREATE TEMP TABLE expected_column (view text, "column" text, type text);
 INSERT INTO expected_column

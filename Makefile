@@ -37,7 +37,9 @@ OBJS = \
 	src/pin.o \
 	src/policy.o \
 	src/policy_api.o \
+	src/pii.o \
 	src/policy_change.o \
+	src/policy_define.o \
 	src/predicate.o \
 	src/pseudonym.o \
 	src/query.o \
@@ -51,11 +53,13 @@ OBJS = \
 	src/run.o \
 	src/sandbox.o \
 	src/schedule.o \
+	src/scrub.o \
 	src/search.o \
 	src/shape.o \
 	src/shmem.o \
 	src/siphash.o \
 	src/subxact.o \
+	src/tag.o \
 	src/taker.o \
 	src/tally.o \
 	src/trash.o \

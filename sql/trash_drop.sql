@@ -79,11 +79,15 @@ SELECT to_regclass('shop.gone') AS gone, to_regclass('shop.orders') AS orders, t
 SELECT regexp_replace(relation_name, '\d+', 'N'), leaf, deleted_by, reason, row_data FROM retention.trash;
 SELECT state, reason FROM retention.policies WHERE policy = 'parked_delete';
 
--- while it waits, it binds nobody, and nobody reaches it
+-- while it waits, it binds nobody, and nobody but its owner reaches it
 DELETE FROM shop.customer WHERE id = 3;
 INSERT INTO shop.item VALUES (101, 101);
 SELECT deletion_id AS d, deletion_id * 1000000 AS t FROM retention.trash \gset
-SELECT attempt(format('SELECT count(*) FROM retention_trash_%s.orders', :d));
+SELECT format('SELECT count(*) FROM retention_trash_%s.orders', :d) AS look \gset
+SET ROLE regress_retention_clerk;
+SELECT attempt(:'look');
+SET ROLE regress_retention_owner;
+SELECT attempt(:'look');
 RESET ROLE;
 SELECT attempt(format('DROP TABLE retention_trash_%s.orders', :d));
 SELECT attempt(format('DROP SCHEMA retention_trash_%s CASCADE', :d));

@@ -140,7 +140,9 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 							leaf->name)));
 		*keeps = ret_keeps_load(leaf->relid, true,
 								run->policy->zone);
-		ret_pins_load(run->policy);
+		/* personal data comes back with its own clock */
+		if (!ret_policy_is_scrub(run->policy))
+			ret_pins_load(run->policy);
 	}
 	table_close(root, NoLock);
 	return rel;
@@ -491,16 +493,18 @@ record_unseen(RetRun *run, RetBatch *batch, List *before, List *recorded)
 }
 
 /*
- * Writes the record of rows of a leaf of the policy's table. Returns its id.
+ * Writes the record of rows of a leaf of the policy's table, with the columns
+ * that were scrubbed, if not whole rows went. Returns its id.
  */
 int64
 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
-				 const RetDigester *digester)
+				 const RetDigester *digester, List *columns)
 {
 	RetRecord	record;
 
 	init_record(run, &record, run->policy->relation_id, leaf,
 				ret_relation_key_names(rel));
+	record.columns = columns;
 	return ret_record_write(&record, digester->rows, &digester->digests);
 }
 
@@ -595,7 +599,8 @@ ret_batch_delete(RetRun *run, void *arg)
 			RetCaptured *captured = find_captured(batch, batch->leaf->relid);
 
 			batch->deletion_id = captured ? captured->deletion_id :
-				ret_batch_record(run, rel, batch->leaf->name, &digester);
+				ret_batch_record(run, rel, batch->leaf->name, &digester,
+								 NIL);
 		}
 		recorded = ret_tally_add(recorded, batch->leaf->relid, digester.rows);
 	}

@@ -63,7 +63,7 @@ extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
 							   List **keeps);
 extern void ret_batch_add_key(RetQuery *query, Relation rel);
 extern int64 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
-							  const RetDigester *digester);
+							  const RetDigester *digester, List *columns);
 extern void ret_batch_account(RetRun *run, uint64 rows);
 extern void ret_batch_lock_timeout(void);
 

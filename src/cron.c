@@ -128,7 +128,7 @@ retention_schedule(PG_FUNCTION_ARGS)
 	ret_require_arg(fcinfo, 1, "cron");
 	policy = ret_policy_load_for_change(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	cron = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (strcmp(policy->action, "keep") == 0)
+	if (ret_policy_is_keep(policy))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("policy \"%s\" keeps rows; there is nothing to run",

@@ -39,6 +39,7 @@
 #include "run.h"
 #include "sandbox.h"
 #include "schedule.h"
+#include "scrub.h"
 #include "shmem.h"
 #include "storage/bufmgr.h"
 #include "tcop/utility.h"
@@ -172,12 +173,17 @@ add_leaf(RetRun *run, Oid relid)
 		get_partition_parent(relid, false) : InvalidOid;
 	leaf->name = ret_relation_name(relid);
 	leaf->nblocks = RelationGetNumberOfBlocks(rel);
-	leaf->ncascades = ret_relation_cascades(rel);
-	if (ret_relation_is_referenced(rel))
-		leaf->foreign_keys = ret_foreign_keys_to(relid);
-	leaf->has_row_trigger = ret_relation_has_row_trigger(rel);
-	leaf->has_side_effects = leaf->foreign_keys != NIL ||
-		ret_relation_has_delete_trigger(rel);
+	if (ret_policy_is_scrub(run->policy))
+		leaf->has_row_trigger = ret_relation_has_update_trigger(rel);
+	else
+	{
+		leaf->ncascades = ret_relation_cascades(rel);
+		if (ret_relation_is_referenced(rel))
+			leaf->foreign_keys = ret_foreign_keys_to(relid);
+		leaf->has_row_trigger = ret_relation_has_row_trigger(rel);
+		leaf->has_side_effects = leaf->foreign_keys != NIL ||
+			ret_relation_has_delete_trigger(rel);
+	}
 	run->leaves = lappend(run->leaves, leaf);
 	MemoryContextSwitchTo(scratch);
 	table_close(rel, NoLock);
@@ -218,7 +224,8 @@ plan(RetRun *run, void *arg)
 
 	/* its name may be another by now */
 	(void) ret_register(run->policy->relid);
-	ret_cascade_check(run->policy, run->policy->relid, false);
+	if (!ret_policy_is_scrub(run->policy))
+		ret_cascade_check(run->policy, run->policy->relid, false);
 	foreach(lc, ret_relation_leaves(run->policy->relid))
 		add_leaf(run, lfirst_oid(lc));
 	ret_progress_begin(run->run_id, run->policy->name, run->policy->relid);
@@ -364,6 +371,8 @@ walk(RetRun *run)
 	MemoryContext caller = CurrentMemoryContext;
 	ErrorData  *volatile error = NULL;
 
+	run->act = ret_policy_is_scrub(run->policy) ? ret_batch_scrub :
+		ret_batch_delete;
 	PG_TRY();
 	{
 		ListCell   *lc;
@@ -371,21 +380,29 @@ walk(RetRun *run)
 		check_start(run);
 		if (!run->end_state)
 		{
+			if (ret_policy_is_scrub(run->policy))
+				ret_scrub_begin(run);
 			ret_do(run, plan, NULL);
 			ret_guard_fraction(run);
 		}
 		run->rate_start = ret_monotonic_ms();
 		foreach(lc, run->leaves)
 		{
+			RetLeaf    *leaf = lfirst(lc);
+			int64		before = run->rows;
+
 			if (run->end_state)
 				break;
-			ret_path_walk(run, lfirst(lc));
+			ret_path_walk(run, leaf);
+			leaf->is_touched = run->rows > before;
 		}
 		if (run->locked_leaf && !run->end_state)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("table %s is locked by another session",
 							run->locked_leaf)));
+		if (ret_policy_is_scrub(run->policy) && !run->end_state)
+			ret_scrub_finish(run);
 	}
 	PG_CATCH();
 	{
@@ -420,8 +437,9 @@ tell(RetRun *run)
 						run->policy->name, run->end_reason)));
 	else if (run->blocked > 0)
 		ereport(NOTICE,
-				(errmsg("policy \"%s\": %lld rows that are due could not be deleted",
-						run->policy->name, (long long) run->blocked),
+				(errmsg("policy \"%s\": %lld rows that are due could not be %s",
+						run->policy->name, (long long) run->blocked,
+						ret_policy_is_scrub(run->policy) ? "scrubbed" : "deleted"),
 				 errdetail("The first: %s", run->blocked_cause)));
 }
 
@@ -568,7 +586,7 @@ retention_run_policy(PG_FUNCTION_ARGS)
 	ret_identity_check();
 	policy = ret_policy_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
 	ret_check_may_govern(policy->relid);
-	if (strcmp(policy->action, "keep") == 0)
+	if (ret_policy_is_keep(policy))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("policy \"%s\" keeps rows; there is nothing to run",

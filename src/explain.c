@@ -26,6 +26,7 @@
 #include "query.h"
 #include "relation.h"
 #include "sandbox.h"
+#include "tag.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -106,7 +107,7 @@ typedef struct Tally
 static Tally
 count_leaf(RetPolicy *policy, Relation leaf, TimestampTz at)
 {
-	List	   *keeps = strcmp(policy->action, "keep") == 0 ? NIL :
+	List	   *keeps = ret_policy_is_keep(policy) ? NIL :
 		ret_keeps_load(RelationGetRelid(leaf), false, policy->zone);
 	RetQuery	query;
 	Tally		tally = {0};
@@ -256,6 +257,7 @@ typedef struct Facts
 	bool		found;
 	bool		passes;			/* the filter */
 	bool		over;			/* the time */
+	bool		has_data;		/* for a scrub policy: something to scrub */
 	Oid			leaf;
 } Facts;
 
@@ -274,6 +276,7 @@ look(RetPolicy *policy, Relation rel, ArrayType *key, TimestampTz at,
 	bool		isnull;
 
 	no_filter.filter_sql = NULL;
+	no_filter.action = "delete";	/* whether there is anything to scrub, too */
 	SPI_connect();
 	ret_query_init(&query);
 	condition = key_condition(&query, rel, key);
@@ -281,8 +284,9 @@ look(RetPolicy *policy, Relation rel, ArrayType *key, TimestampTz at,
 	ret_query_add(&query, "%s END, (%s) IS TRUE, ",
 				  ret_predicate_due_at(&query, policy),
 				  policy->filter_sql ? policy->filter_sql : "true");
-	ret_query_add(&query, "%s, " RET_ROW ".tableoid::int8",
-				  ret_predicate_due(&query, &no_filter, at, false));
+	ret_query_add(&query, "%s, " RET_ROW ".tableoid::int8, %s",
+				  ret_predicate_due(&query, &no_filter, at, false),
+				  ret_policy_is_scrub(policy) ? ret_tags_needs(policy) : "true");
 	ret_query_add(&query, " FROM %s AS " RET_ROW ", LATERAL (SELECT ",
 				  ret_relation_name(RelationGetRelid(rel)));
 	ret_query_add(&query, "%s AS c) AS clock WHERE %s LIMIT 1",
@@ -296,6 +300,7 @@ look(RetPolicy *policy, Relation rel, ArrayType *key, TimestampTz at,
 		facts.passes = DatumGetBool(ret_result_datum(0, 3, &isnull));
 		facts.over = DatumGetBool(ret_result_datum(0, 4, &isnull));
 		facts.leaf = (Oid) ret_result_int8(0, 5);
+		facts.has_data = DatumGetBool(ret_result_datum(0, 6, &isnull));
 	}
 	SPI_finish();
 	return facts;
@@ -377,6 +382,11 @@ judge(const RetPolicy *policy, const Facts *facts, const char *keeper,
 		verdict->reason = psprintf("the row is due at %s",
 								   timestamptz_to_str(DatumGetTimestampTz(verdict->due_at)));
 	}
+	else if (!facts->has_data)
+	{
+		verdict->verdict = "scrubbed";
+		verdict->reason = "the tagged columns hold no personal data any more";
+	}
 	else if (keeper)
 	{
 		verdict->verdict = "kept";
@@ -392,10 +402,13 @@ judge(const RetPolicy *policy, const Facts *facts, const char *keeper,
 	}
 	else
 	{
+		const char *what = ret_policy_is_scrub(policy) ?
+			"the personal data of the row" : "the row";
+
 		verdict->verdict = "due";
 		verdict->reason = policy->next_run == DT_NOEND || policy->cron ?
-			"the row goes when the policy is run" :
-			psprintf("the row goes with the next run, at %s",
+			psprintf("%s goes when the policy is run", what) :
+			psprintf("%s goes with the next run, at %s", what,
 					 timestamptz_to_str(policy->next_run));
 	}
 }
@@ -447,7 +460,7 @@ retention_explain_row(PG_FUNCTION_ARGS)
 		foreach(lc, policies)
 		{
 			RetPolicy  *policy = lfirst(lc);
-			bool		keep = strcmp(policy->action, "keep") == 0;
+			bool		keep = ret_policy_is_keep(policy);
 			Verdict		verdict = {.policy = policy->name,.action = policy->action};
 			Relation	governed;
 			Facts		facts;

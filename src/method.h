@@ -46,6 +46,7 @@ extern float ret_floor_float4(float value, double bucket);
 
 /* pseudonym.c: keyed; these check no rights, the SQL functions do */
 extern void ret_pseudonyms_allow(bool allow);
+extern bool ret_pseudonyms_are_allowed(void);
 extern bool ret_is_pseudonym(const char *value, int len);
 extern text *ret_pseudonym(text *value);
 extern text *ret_pseudonym_email(text *value);

@@ -164,7 +164,7 @@ record_keys(RetRun *run, RetLeaf *leaf, Relation rel, List *keeps)
 					 errmsg("partition %s holds rows that are not due",
 							leaf->name)));
 		if (digester.rows > 0)
-			(void) ret_batch_record(run, rel, leaf->name, &digester);
+			(void) ret_batch_record(run, rel, leaf->name, &digester, NIL);
 		rows += digester.rows;
 		pfree(digester.digests.data);
 	}

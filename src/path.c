@@ -152,7 +152,7 @@ check_error(RetRun *run, RetBatch *batch, ErrorData *error)
 	/* does the statement work when there is no row to delete? */
 	nothing.leaf = batch->leaf;
 	nothing.tids = &nothing.from;
-	if (!ret_attempt(run, ret_batch_delete, &nothing, &again))
+	if (!ret_attempt(run, run->act, &nothing, &again))
 		ReThrowError(again);
 	batch->leaf->is_probed = true;
 }
@@ -230,7 +230,7 @@ take_list(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids, int ntids,
 	if (state->refusals < MAX_REFUSALS || ntids > MAX_REFUSALS)
 	{
 		/* one that gave way left some, and comes again */
-		while (ret_attempt(run, ret_batch_delete, &batch, &error))
+		while (ret_attempt(run, run->act, &batch, &error))
 		{
 			if (batch.rows > 0)
 				state->refusals = 0;
@@ -338,7 +338,7 @@ take_window(RetRun *run, RetLeaf *leaf, const ItemPointerData *from,
 	batch.from = *from;
 	batch.to = *to;
 	batch.limit = batch_limit(run);
-	if (!ret_attempt(run, ret_batch_delete, &batch, &error))
+	if (!ret_attempt(run, run->act, &batch, &error))
 	{
 		check_error(run, &batch, error);
 		if (is_reference_error(error))

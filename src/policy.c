@@ -247,6 +247,18 @@ ret_policy_in_window(const RetPolicy *policy, TimestampTz at)
 	return at;
 }
 
+bool
+ret_policy_is_keep(const RetPolicy *policy)
+{
+	return strcmp(policy->action, "keep") == 0;
+}
+
+bool
+ret_policy_is_scrub(const RetPolicy *policy)
+{
+	return strcmp(policy->action, "scrub") == 0;
+}
+
 /*
  * When a policy is to run after now, by its schedule and its run window;
  * DT_NOEND: never by itself.

@@ -45,12 +45,18 @@ typedef struct RetPolicy
 	List	   *cascades;		/* strings */
 	char	   *cron;
 	int64		cron_job;
+
+	/* of a scrub policy */
+	List	   *scrubs;			/* RetScrub; ret_tags_load() fills it in */
+	TimestampTz scrub_since;	/* look only at rows due after; 0: at all */
 } RetPolicy;
 
 extern RetPolicy *ret_policy_find(const char *name, bool missing_ok);
 extern RetPolicy *ret_policy_find_id(int32 policy_id);
 extern List *ret_policy_find_on(List *relids, const char *action);
 extern bool ret_policy_is_active(const RetPolicy *policy);
+extern bool ret_policy_is_keep(const RetPolicy *policy);
+extern bool ret_policy_is_scrub(const RetPolicy *policy);
 extern bool ret_policy_window_is_open(const RetPolicy *policy, TimestampTz at);
 extern TimestampTz ret_policy_in_window(const RetPolicy *policy,
 										TimestampTz at);

@@ -4,9 +4,7 @@
  *		Changes of policies: add, alter, drop, pause, resume.
  *
  * Every function checks the caller's right on the table, writes the policy
- * and logs the change, all in the caller's transaction. A definition is
- * checked by the code that will execute it: the expressions are parsed and
- * the query of a run is started, without letting it read a row.
+ * and logs the change, all in the caller's transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +28,7 @@
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "policy_api.h"
+#include "policy_define.h"
 #include "predicate.h"
 #include "query.h"
 #include "relation.h"
@@ -47,12 +46,6 @@ PG_FUNCTION_INFO_V1(retention_alter_policy);
 PG_FUNCTION_INFO_V1(retention_drop_policy);
 PG_FUNCTION_INFO_V1(retention_pause_policy);
 PG_FUNCTION_INFO_V1(retention_resume_policy);
-
-static bool
-is_keep(const RetPolicy *policy)
-{
-	return strcmp(policy->action, "keep") == 0;
-}
 
 /* ---------- arguments ---------- */
 
@@ -77,26 +70,22 @@ ret_require_arg(FunctionCallInfo fcinfo, int n, const char *name)
 static void
 check_action(const char *action)
 {
-	if (strcmp(action, "delete") == 0 || strcmp(action, "trash") == 0 ||
-		strcmp(action, "keep") == 0)
-		return;
-	if (strcmp(action, "scrub") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("action \"%s\" is not available in this version",
-						action),
-				 errhint("Use \"delete\", \"trash\" or \"keep\".")));
+	static const char *const known[] = {"delete", "trash", "scrub", "keep"};
+
+	for (size_t i = 0; i < lengthof(known); i++)
+		if (strcmp(action, known[i]) == 0)
+			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown action \"%s\"", action),
-			 errhint("Use \"delete\", \"trash\" or \"keep\".")));
+			 errhint("Use \"delete\", \"trash\", \"scrub\" or \"keep\".")));
 }
 
 /*
  * The zone of a policy: what was given, the setting, or the session's.
  */
-static char *
-choose_zone(const char *given)
+char *
+ret_policy_zone(const char *given)
 {
 	const char *zone = given && *given ? given :
 		ret_zone && *ret_zone ? ret_zone : pg_get_timezone_name(session_timezone);
@@ -163,184 +152,7 @@ choose_fraction(float4 fraction)
 	return fraction;
 }
 
-/* ---------- definitions ---------- */
-
-static void
-add_columns(RetPolicy *policy, Relation rel, List *columns)
-{
-	ListCell   *lc;
-
-	foreach(lc, columns)
-	{
-		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel),
-											   lfirst_int(lc) - 1);
-		RetColumn  *column = palloc(sizeof(RetColumn));
-
-		column->num = lfirst_int(lc);
-		column->name = pstrdup(NameStr(attr->attname));
-		column->type = ret_expr_type_name(attr->atttypid);
-		policy->columns = lappend(policy->columns, column);
-	}
-}
-
-/*
- * Starts the query that a run will ask, and does not let it read a row: finds
- * out now what would fail then.
- */
-static void
-try_query(RetPolicy *policy, Relation rel)
-{
-	RetUser		saved;
-	RetQuery	query;
-
-	SPI_connect();
-	ret_query_init(&query);
-	ret_query_add(&query, "SELECT FROM %s AS " RET_ROW " WHERE ",
-				  ret_relation_name(RelationGetRelid(rel)));
-	ret_query_add(&query, "%s LIMIT 0",
-				  ret_predicate_due(&query, policy, ret_now(), true));
-	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
-	ret_query_run(&query, true, 0, NULL);
-	ret_restore_user(&saved);
-	SPI_finish();
-}
-
-/*
- * Keep policies and policies that delete must agree on the zone where it
- * matters; better they hear of it now than at the first run.
- */
-static void
-check_zones(RetPolicy *policy)
-{
-	List	   *relids = ret_relation_ancestors(policy->relid);
-	List	   *others = is_keep(policy) ?
-		list_concat(ret_policy_find_on(relids, "delete"),
-					ret_policy_find_on(relids, "trash")) :
-		ret_policy_find_on(relids, "keep");
-	ListCell   *lc;
-
-	foreach(lc, others)
-	{
-		RetPolicy  *other = lfirst(lc);
-
-		if (is_keep(policy))
-			ret_keep_check_zone(policy, other->zone);
-		else
-			ret_keep_check_zone(other, policy->zone);
-	}
-}
-
-/*
- * An expression runs with the rights of the table's owner. Nobody but
- * superusers writes what runs as superuser.
- */
-static void
-check_author(Relation rel)
-{
-	if (superuser_arg(rel->rd_rel->relowner) && !superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("only a superuser can make policies on \"%s\", which belongs to a superuser",
-						RelationGetRelationName(rel)),
-				 errhint("Give the table to an ordinary role with ALTER TABLE ... OWNER TO.")));
-}
-
-/*
- * Understands clock and filter, given as the user wrote them or (NULL) as the
- * policy has them, against the table as it is now. Fills in everything that
- * depends on the table.
- */
-static void
-define(RetPolicy *policy, Relation rel, const char *clock, const char *filter)
-{
-	char	   *search_path = pstrdup(namespace_search_path);
-	RetUser		saved;
-	RetExpr    *clock_expr;
-	RetExpr    *filter_expr = NULL;
-
-	check_author(rel);
-	/* names mean what they mean to the caller */
-	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
-	if (clock || filter)
-		ret_set_guc("search_path", search_path);
-	clock_expr = ret_expr_parse(rel, clock ? clock : policy->clock_sql,
-								RET_EXPR_CLOCK, clock == NULL, NIL);
-	if (filter || policy->filter_sql)
-		filter_expr = ret_expr_parse(rel, filter ? filter : policy->filter_sql,
-									 RET_EXPR_FILTER, filter == NULL, NIL);
-	ret_restore_user(&saved);
-
-	if (clock)
-		policy->clock = pstrdup(clock);
-	if (filter)
-		policy->filter = pstrdup(filter);
-	policy->clock_sql = clock_expr->sql;
-	policy->clock_type = clock_expr->type;
-	policy->filter_sql = filter_expr ? filter_expr->sql : NULL;
-	policy->columns = NIL;
-	add_columns(policy, rel, filter_expr ?
-				list_union_int(clock_expr->columns, filter_expr->columns) :
-				clock_expr->columns);
-	policy->relid = RelationGetRelid(rel);
-	policy->owner = GetUserNameFromId(rel->rd_rel->relowner, false);
-	policy->owner_oid = rel->rd_rel->relowner;
-	policy->depends = ret_expr_depends(clock_expr, filter_expr);
-	policy->knows_depends = true;
-	policy->zone_matters = clock_expr->is_mutable ||
-		(filter_expr && filter_expr->is_mutable);
-	check_zones(policy);
-	try_query(policy, rel);
-}
-
-/*
- * A policy that moves rows to the trash needs one.
- */
-static void
-need_trash(RetPolicy *policy)
-{
-	if (strcmp(policy->action, "trash") == 0 &&
-		ret_trash_enable_if_not(policy->relid))
-		ereport(NOTICE,
-				(errmsg("the trash of %s is enabled: from now on all rows that are deleted from it wait there for 30 days",
-						ret_relation_name(policy->relid)),
-				 errhint("Another time can be set with retention.enable_trash().")));
-}
-
-/*
- * What goes along with the rows is agreed to, and the caller is told.
- */
-static void
-accept_cascades(RetPolicy *policy)
-{
-	ListCell   *lc;
-
-	if (is_keep(policy))
-		return;
-	ret_cascade_check(policy, policy->relid, true);
-	policy->cascades = ret_cascade_edges(policy->relid);
-	foreach(lc, policy->cascades)
-		ereport(NOTICE,
-				(errmsg("rows of %s will be deleted along with those of %s, by ON DELETE CASCADE",
-						(char *) lfirst(lc), ret_relation_name(policy->relid))));
-}
-
-static void
-check_table(Relation rel)
-{
-	ret_relation_check(rel, rel->rd_rel->relowner);
-	ret_relation_check_leaves(RelationGetRelid(rel), AccessShareLock);
-}
-
-/*
- * What is in force when a run looks: a keep that is added, changed or ended
- * waits for the batches that are going on.
- */
-static void
-lock_out_batches(RetPolicy *policy)
-{
-	if (is_keep(policy))
-		ret_governance_lock(policy->relid, true);
-}
+/* ---------- SQL ---------- */
 
 /*
  * Locks the row of a policy against other changes and loads it; checks the
@@ -366,8 +178,6 @@ ret_policy_load_for_change(const char *name)
 	ret_check_may_govern(policy->relid);
 	return policy;
 }
-
-/* ---------- SQL ---------- */
 
 /*
  * retention.add_policy(relation, action, after, clock, filter, name, zone,
@@ -405,7 +215,7 @@ retention_add_policy(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("policy \"%s\" already exists", policy->name),
 				 errhint("Give the new one another name with name => '...', or use retention.alter_policy().")));
-	policy->zone = choose_zone(text_arg(fcinfo, 6));
+	policy->zone = ret_policy_zone(text_arg(fcinfo, 6));
 	policy->every = choose_every(PG_ARGISNULL(7) ? NULL :
 								 PG_GETARG_INTERVAL_P(7));
 	policy->run_window = choose_window(text_arg(fcinfo, 8));
@@ -415,7 +225,7 @@ retention_add_policy(PG_FUNCTION_ARGS)
 	policy->state = "active";
 	if (!PG_ARGISNULL(11) && !PG_GETARG_BOOL(11))
 	{
-		if (is_keep(policy))
+		if (ret_policy_is_keep(policy))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a keep policy cannot be disabled"),
@@ -423,23 +233,13 @@ retention_add_policy(PG_FUNCTION_ARGS)
 		policy->state = "paused";
 		policy->reason = "it was added with enabled => false";
 	}
-	if (is_keep(policy))
+	if (ret_policy_is_keep(policy))
 		policy->every = NULL;
 
-	check_table(rel);
-	define(policy, rel, text_arg(fcinfo, 3), filter && *filter ? filter : NULL);
-	accept_cascades(policy);
-	lock_out_batches(policy);
-	policy->relation_id = ret_register(policy->relid);
-	policy->anchor = ret_now();
-	policy->next_run = policy->every ?
-		ret_policy_in_window(policy, policy->anchor) : DT_NOEND;
-	ret_policy_save(policy, true);
-	ret_policy_log("add", policy->policy_id, (Datum) 0, true);
-	if (policy->every)
-		ret_notify_due_at_commit(policy->next_run);
-	relation_close(rel, NoLock);
-	need_trash(policy);
+	ret_policy_check_table(rel);
+	ret_policy_define(policy, rel, text_arg(fcinfo, 3),
+					  filter && *filter ? filter : NULL);
+	ret_policy_create(policy, rel);
 	PG_RETURN_TEXT_P(cstring_to_text(policy->name));
 }
 
@@ -513,8 +313,8 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 		policy->filter_sql = NULL;
 	}
 	if (!PG_ARGISNULL(4))
-		policy->zone = choose_zone(text_arg(fcinfo, 4));
-	if (!PG_ARGISNULL(5) && !is_keep(policy))
+		policy->zone = ret_policy_zone(text_arg(fcinfo, 4));
+	if (!PG_ARGISNULL(5) && !ret_policy_is_keep(policy))
 		policy->every = choose_every(PG_GETARG_INTERVAL_P(5));
 	if (!PG_ARGISNULL(6))
 		policy->run_window = choose_window(text_arg(fcinfo, 6));
@@ -523,11 +323,11 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(8))
 		policy->max_fraction = choose_fraction(PG_GETARG_FLOAT4(8));
 
-	check_table(rel);
+	ret_policy_check_table(rel);
 	fit(policy, rel, clock != NULL && (filter != NULL ||
 									   policy->filter_sql == NULL));
-	define(policy, rel, clock, filter);
-	lock_out_batches(policy);
+	ret_policy_define(policy, rel, clock, filter);
+	ret_policy_lock_out_batches(policy);
 	/* what was asked for confirmation is another thing now */
 	if (strcmp(policy->state, "needs_confirmation") == 0)
 	{
@@ -543,32 +343,41 @@ retention_alter_policy(PG_FUNCTION_ARGS)
 }
 
 /*
- * retention.drop_policy(name)
+ * Ends a policy that the caller has loaded for change; a scrub policy with its
+ * tags.
  */
-Datum
-retention_drop_policy(PG_FUNCTION_ARGS)
+void
+ret_policy_drop(RetPolicy *policy)
 {
-	RetPolicy  *policy;
 	Datum		old_row;
 	bool		found;
 	RetUser		saved;
 	RetQuery	query;
 
-	ret_require_arg(fcinfo, 0, "name");
-	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	if (policy->cron)
 		ret_cron_unschedule(policy);
-	lock_out_batches(policy);
+	ret_policy_lock_out_batches(policy);
 	ret_policy_log("drop", policy->policy_id, old_row, !found);
 	SPI_connect();
 	ret_become_extension(&saved);
 	ret_query_init(&query);
-	ret_query_add(&query, "DELETE FROM retention.policy WHERE policy_id = %s",
+	ret_query_add(&query, "WITH untagged AS (DELETE FROM retention.pii_tag WHERE policy_id = %1$s)"
+				  " DELETE FROM retention.policy WHERE policy_id = %1$s",
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy->policy_id)));
 	ret_query_run(&query, false, 0, NULL);
 	ret_restore_user(&saved);
 	SPI_finish();
+}
+
+/*
+ * retention.drop_policy(name)
+ */
+Datum
+retention_drop_policy(PG_FUNCTION_ARGS)
+{
+	ret_require_arg(fcinfo, 0, "name");
+	ret_policy_drop(ret_policy_load_for_change(text_arg(fcinfo, 0)));
 	PG_RETURN_VOID();
 }
 
@@ -583,7 +392,7 @@ retention_pause_policy(PG_FUNCTION_ARGS)
 
 	ret_require_arg(fcinfo, 0, "name");
 	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
-	if (is_keep(policy))
+	if (ret_policy_is_keep(policy))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("policy \"%s\" keeps rows and cannot be paused",
@@ -610,12 +419,12 @@ retention_resume_policy(PG_FUNCTION_ARGS)
 	policy = ret_policy_load_for_change(text_arg(fcinfo, 0));
 	found = ret_policy_snapshot(policy->policy_id, &old_row);
 	rel = ret_policy_open(policy);
-	check_table(rel);
+	ret_policy_check_table(rel);
 	if (ret_policy_mismatch(policy, rel, &renames) == NULL && renames)
 		ret_policy_rename_columns(policy, rel, renames);
-	define(policy, rel, NULL, NULL);
-	accept_cascades(policy);
-	lock_out_batches(policy);
+	ret_policy_define(policy, rel, NULL, NULL);
+	ret_policy_accept_cascades(policy);
+	ret_policy_lock_out_batches(policy);
 	policy->state = "active";
 	policy->reason = NULL;
 	ret_policy_save(policy, false);
@@ -637,7 +446,7 @@ ret_policy_follow_rename(RetPolicy *policy, Relation rel, List *renames)
 	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
 
 	ret_policy_rename_columns(policy, rel, renames);
-	lock_out_batches(policy);
+	ret_policy_lock_out_batches(policy);
 	ret_policy_save(policy, false);
 	ret_policy_log("rename", policy->policy_id, old_row, !found);
 }

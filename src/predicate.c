@@ -19,6 +19,7 @@
 #include "pin.h"
 #include "predicate.h"
 #include "relation.h"
+#include "tag.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -87,7 +88,7 @@ ret_keeps_load(Oid relid, bool lock, const char *zone)
  * The clock as timestamptz: a local time is one of the policy's zone.
  */
 char *
-ret_predicate_clock(RetQuery *query, const RetPolicy *policy)
+ret_predicate_clock(RetQuery *query, RetPolicy *policy)
 {
 	if (policy->clock_type == TIMESTAMPTZOID)
 		return psprintf("(%s)", policy->clock_sql);
@@ -100,7 +101,7 @@ ret_predicate_clock(RetQuery *query, const RetPolicy *policy)
  * policy's zone, hours are absolute where the clock is.
  */
 char *
-ret_predicate_due_at(RetQuery *query, const RetPolicy *policy)
+ret_predicate_due_at(RetQuery *query, RetPolicy *policy)
 {
 	const char *zone = ret_query_text(query, policy->zone);
 	Interval   *days;
@@ -138,7 +139,7 @@ ret_predicate_due_at(RetQuery *query, const RetPolicy *policy)
  * over block ranges must not be planned as a scan of the index per range.
  */
 static char *
-clock_is_over(RetQuery *query, const RetPolicy *policy, TimestampTz at,
+clock_is_over(RetQuery *query, RetPolicy *policy, TimestampTz at,
 			  bool sargable)
 {
 	RetBounds	bounds;
@@ -158,21 +159,34 @@ clock_is_over(RetQuery *query, const RetPolicy *policy, TimestampTz at,
 					clock,
 					psprintf("'-infinity'::%s",
 							 format_type_be(policy->clock_type)));
+	/* what was due then has been looked at */
+	if (policy->scrub_since)
+	{
+		ret_due_bounds(policy->scrub_since, policy->after, policy->clock_type,
+					   pg_tzset(policy->zone), &bounds);
+		over = psprintf("%s AND %s >= %s", over, clock,
+						ret_query_param(query, policy->clock_type,
+										bounds.surely));
+	}
 	return sargable ? over : psprintf("(%s) IS TRUE", over);
 }
 
 /*
- * Whether the row is due under a policy: its clock is over and it passes the
- * filter. A condition for WHERE, may be null.
+ * Whether the row is due under a policy: its clock is over, it passes the
+ * filter, and there is something to scrub if that is the action. A condition
+ * for WHERE, may be null. Connects to SPI.
  */
 char *
-ret_predicate_due(RetQuery *query, const RetPolicy *policy, TimestampTz at,
+ret_predicate_due(RetQuery *query, RetPolicy *policy, TimestampTz at,
 				  bool sargable)
 {
 	char	   *over = clock_is_over(query, policy, at, sargable);
 
-	return policy->filter_sql ?
-		psprintf("%s AND (%s)", over, policy->filter_sql) : over;
+	if (policy->filter_sql)
+		over = psprintf("%s AND (%s)", over, policy->filter_sql);
+	if (ret_policy_is_scrub(policy))
+		over = psprintf("%s AND %s", over, ret_tags_needs(policy));
+	return over;
 }
 
 /*
@@ -204,7 +218,7 @@ ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at)
  * Whether a run takes the row: due, and not protected nor lately restored.
  */
 char *
-ret_predicate_goes(RetQuery *query, const RetPolicy *policy, List *keeps,
+ret_predicate_goes(RetQuery *query, RetPolicy *policy, List *keeps,
 				   TimestampTz at, bool sargable)
 {
 	char	   *due = ret_predicate_due(query, policy, at, sargable);

@@ -13,12 +13,12 @@
 extern List *ret_keeps_load(Oid relid, bool lock, const char *zone);
 extern void ret_keep_check_zone(const RetPolicy *keep, const char *zone);
 
-extern char *ret_predicate_clock(RetQuery *query, const RetPolicy *policy);
-extern char *ret_predicate_due_at(RetQuery *query, const RetPolicy *policy);
-extern char *ret_predicate_due(RetQuery *query, const RetPolicy *policy,
+extern char *ret_predicate_clock(RetQuery *query, RetPolicy *policy);
+extern char *ret_predicate_due_at(RetQuery *query, RetPolicy *policy);
+extern char *ret_predicate_due(RetQuery *query, RetPolicy *policy,
 							   TimestampTz at, bool sargable);
 extern char *ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at);
-extern char *ret_predicate_goes(RetQuery *query, const RetPolicy *policy,
+extern char *ret_predicate_goes(RetQuery *query, RetPolicy *policy,
 								List *keeps, TimestampTz at, bool sargable);
 
 #endif							/* RET_PREDICATE_H */

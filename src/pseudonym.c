@@ -129,10 +129,16 @@ ret_pseudonyms_allow(bool allow)
 		InvalidSubTransactionId;
 }
 
+bool
+ret_pseudonyms_are_allowed(void)
+{
+	return allowed_in != InvalidSubTransactionId;
+}
+
 static void
 check_allowed(void)
 {
-	if (allowed_in == InvalidSubTransactionId && !ret_is_admin())
+	if (!ret_pseudonyms_are_allowed() && !ret_is_admin())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("pseudonyms are made only by a scrub policy"),

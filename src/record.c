@@ -47,7 +47,7 @@
 #include "worker.h"
 
 /* columns of retention.deletion */
-#define Natts_deletion 17
+#define Natts_deletion 18
 
 PG_FUNCTION_INFO_V1(retention_has_digest);
 PG_FUNCTION_INFO_V1(retention_key_digests);
@@ -219,8 +219,11 @@ columns_from(TupleDesc desc, int first)
 	return columns;
 }
 
-static bool
-digester_receive(TupleTableSlot *slot, DestReceiver *self)
+/*
+ * What a digester does with a row; for destinations that do more.
+ */
+bool
+ret_digester_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	RetDigester *digester = (RetDigester *) self;
 	bool		isnull;
@@ -234,7 +237,8 @@ digester_receive(TupleTableSlot *slot, DestReceiver *self)
 			digester->not_due++;
 	}
 	ret_digest_key(digester->key, slot, digester->columns,
-				   slot->tts_tupleDescriptor->natts - digester->skip,
+				   slot->tts_tupleDescriptor->natts - digester->skip -
+				   digester->extra,
 				   digester->kinds,
 				   (uint8 *) digester->digests.data + digester->digests.len);
 	digester->digests.len += RET_DIGEST_SIZE;
@@ -265,8 +269,8 @@ receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 }
 
-static void
-digester_startup(DestReceiver *self, int operation, TupleDesc desc)
+void
+ret_digester_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 	RetDigester *digester = (RetDigester *) self;
 
@@ -303,11 +307,12 @@ ret_receiver_init(DestReceiver *receiver,
 void
 ret_digester_init(RetDigester *digester, const uint8 *key)
 {
-	ret_receiver_init(&digester->receiver, digester_receive);
-	digester->receiver.rStartup = digester_startup;
+	ret_receiver_init(&digester->receiver, ret_digester_receive);
+	digester->receiver.rStartup = ret_digester_startup;
 	memcpy(digester->key, key, RET_DIGEST_SIZE);
 	initStringInfo(&digester->digests);
 	digester->skip = 1;
+	digester->extra = 0;
 	digester->gives_way = false;
 	digester->rows = 0;
 	digester->not_due = 0;
@@ -411,6 +416,10 @@ ret_record_write(const RetRecord *record, uint64 rows,
 	values[n++] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	values[n++] = ret_text_array(record->key_columns);
 	values[n++] = PointerGetDatum(packed);
+	nulls[n] = record->columns == NIL;
+	if (!nulls[n])
+		values[n] = ret_text_array(record->columns);
+	n++;
 	Assert(n == Natts_deletion &&
 		   n == RelationGetNumberOfAttributes(rel));
 

@@ -27,6 +27,7 @@ typedef struct RetDigester
 	uint8		key[RET_DIGEST_SIZE];
 	StringInfoData digests;
 	int			skip;
+	int			extra;			/* columns after the key */
 	bool		gives_way;
 	AttrNumber *columns;		/* of the key */
 	uint8	   *kinds;			/* of all columns, see record.c */
@@ -59,6 +60,7 @@ typedef struct RetRecord
 	TimestampTz happened_at;	/* 0: now */
 	int64		parent_id;
 	List	   *key_columns;
+	List	   *columns;		/* scrubbed; NIL: whole rows */
 } RetRecord;
 
 extern bool ret_digest_key_load(uint8 *key, bool make);
@@ -70,6 +72,9 @@ extern void ret_receiver_init(DestReceiver *receiver,
 							  bool (*receive) (TupleTableSlot *slot,
 											   DestReceiver *self));
 extern void ret_digester_init(RetDigester *digester, const uint8 *key);
+extern void ret_digester_startup(DestReceiver *self, int operation,
+								 TupleDesc desc);
+extern bool ret_digester_receive(TupleTableSlot *slot, DestReceiver *self);
 extern void ret_tid_receiver_init(RetTidReceiver *receiver);
 extern int64 ret_record_next_id(void);
 extern int64 ret_record_write(const RetRecord *record, uint64 rows,

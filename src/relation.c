@@ -395,6 +395,15 @@ ret_relation_has_row_trigger(Relation rel)
 }
 
 /*
+ * Whether a trigger sees an UPDATE of a row before it happens.
+ */
+bool
+ret_relation_has_update_trigger(Relation rel)
+{
+	return rel->trigdesc && rel->trigdesc->trig_update_before_row;
+}
+
+/*
  * Whether a trigger is one of those that put rows into the trash.
  */
 static bool

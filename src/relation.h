@@ -26,6 +26,7 @@ extern void ret_relation_split_key(Relation rel, ArrayType *key,
 extern bool ret_relation_is_referenced(Relation rel);
 extern int	ret_relation_cascades(Relation rel);
 extern bool ret_relation_has_row_trigger(Relation rel);
+extern bool ret_relation_has_update_trigger(Relation rel);
 extern bool ret_relation_has_delete_trigger(Relation rel);
 
 #endif							/* RET_RELATION_H */

@@ -28,6 +28,7 @@ typedef struct RetRun
 	TimestampTz cutoff;			/* the "now" of the run */
 	uint8		digest_key[RET_DIGEST_SIZE];
 	List	   *leaves;			/* RetLeaf */
+	void		(*act) (struct RetRun *run, void *batch);	/* the body of a batch */
 
 	int64		rows;			/* gone so far, cascades included */
 	int64		due_rows;		/* the same without cascades */
@@ -59,6 +60,7 @@ typedef struct RetLeaf
 	bool		has_side_effects;	/* deleting may run code of the owner */
 	char	   *reference_cause;	/* what foreign keys said to rows, or NULL */
 	bool		is_probed;		/* the statement itself works */
+	bool		is_touched;		/* a batch found rows */
 } RetLeaf;
 
 /* A part of a run that is one transaction. */

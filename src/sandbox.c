@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "catalog.h"
 #include "executor/spi.h"
+#include "method.h"
 #include "miscadmin.h"
 #include "sandbox.h"
 #include "utils/guc.h"
@@ -43,6 +44,7 @@ become(RetUser *saved, Oid userid, int flags)
 {
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	saved->guc_level = NewGUCNestLevel();
+	saved->makes_pseudonyms = ret_pseudonyms_are_allowed();
 	SetUserIdAndSecContext(userid, saved->sec_context | flags);
 	ret_set_guc("search_path", "pg_catalog, pg_temp");
 	/* text that is printed by one session is parsed by another */
@@ -59,6 +61,8 @@ ret_become_owner(RetUser *saved, Oid owner, const char *zone)
 {
 	become(saved, owner,
 		   SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+	/* statements of a scrub policy do */
+	ret_pseudonyms_allow(true);
 	ret_set_guc("row_security", "off");
 	ret_set_guc("session_replication_role", "origin");
 	ret_set_guc("DateStyle", "ISO, YMD");
@@ -109,6 +113,7 @@ ret_become_self(RetUser *saved)
 void
 ret_restore_user(const RetUser *saved)
 {
+	ret_pseudonyms_allow(saved->makes_pseudonyms);
 	AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
 }

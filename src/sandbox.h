@@ -11,6 +11,7 @@ typedef struct RetUser
 	Oid			userid;
 	int			sec_context;
 	int			guc_level;
+	bool		makes_pseudonyms;
 } RetUser;
 
 extern void ret_become_owner(RetUser *saved, Oid owner, const char *zone);

@@ -491,7 +491,7 @@ changes_tables(Node *parsetree)
 }
 
 /*
- * Event trigger: follows changes of tables that have a trash.
+ * Event trigger: follows changes of tables that have a trash or tagged columns.
  */
 Datum
 retention_trash_on_ddl(PG_FUNCTION_ARGS)
@@ -511,6 +511,9 @@ retention_trash_on_ddl(PG_FUNCTION_ARGS)
 				" WHERE r.identity = retention._identity() LIMIT 1", false, 0);
 	if (SPI_processed > 0)
 		SPI_execute("SELECT retention._trash_follow()", false, 0);
+	SPI_execute("SELECT FROM retention.pii_tag LIMIT 1", false, 0);
+	if (SPI_processed > 0)
+		SPI_execute("SELECT retention._pii_follow()", false, 0);
 	ret_restore_user(&saved);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -23,7 +23,7 @@ CREATE TABLE retention.policy (
 	relation_id  integer NOT NULL,
 	owner        name NOT NULL,     -- of the relation when the policy was accepted
 	owner_oid    oid NOT NULL,
-	action       text NOT NULL CHECK (action IN ('delete', 'trash', 'keep')),
+	action       text NOT NULL CHECK (action IN ('delete', 'trash', 'scrub', 'keep')),
 	after        interval NOT NULL,
 	clock        text NOT NULL,     -- as the user wrote it
 	filter       text,
@@ -50,7 +50,13 @@ CREATE TABLE retention.policy (
 	cascades     text[] NOT NULL DEFAULT '{}',  -- edges that were accepted
 	cron         text,              -- the pg_cron schedule it was handed to
 	cron_job     bigint,
-	identity     text NOT NULL      -- of the database that this was written in
+	identity     text NOT NULL,     -- of the database that this was written in
+	-- scrub: all rows that were due then are done, but for what was written
+	-- since with a clock of before; the version that holds for; and when all
+	-- rows were looked at
+	scrubbed_to  timestamptz,
+	scrubbed_version integer,
+	swept_at     timestamptz
 );
 CREATE INDEX ON retention.policy (relation_id);
 
@@ -114,7 +120,8 @@ CREATE TABLE retention.deletion (
 	parent_id      bigint,              -- the record this one cascaded from
 	txid           xid8 NOT NULL,
 	key_columns    text[] NOT NULL,     -- what the digests are of
-	digests        bytea NOT NULL       -- 16 bytes a row
+	digests        bytea NOT NULL,      -- 16 bytes a row
+	columns        text[]               -- what was scrubbed
 );
 ALTER TABLE retention.deletion ALTER COLUMN digests SET STORAGE EXTERNAL;
 CREATE INDEX ON retention.deletion (relation_id);
@@ -207,6 +214,31 @@ CREATE TABLE retention.parked_key (
 );
 CREATE INDEX ON retention.parked_key (deletion_id);
 
+-- A column that holds personal data: what it is, and how it is scrubbed. When
+-- is said by the policy.
+CREATE TABLE retention.pii_tag (
+	relation_id integer NOT NULL,
+	column_num  int2 NOT NULL,      -- 0: dropped
+	column_name text NOT NULL,      -- as last seen
+	category    text NOT NULL,
+	method      text NOT NULL,
+	params      jsonb,
+	policy_id   integer NOT NULL,
+	tagged_at   timestamptz NOT NULL,
+	tagged_by   text NOT NULL,
+	identity    text NOT NULL,      -- of the database that this was written in
+	PRIMARY KEY (relation_id, column_name)
+);
+CREATE INDEX ON retention.pii_tag (policy_id);
+
+-- What may still hold values that were scrubbed, until it is built anew.
+CREATE TABLE retention.stale_copy (
+	copy        regclass PRIMARY KEY,
+	relation_id integer NOT NULL,
+	filenode    oid NOT NULL,       -- as it was when rows were scrubbed
+	scrubbed_at timestamptz NOT NULL
+);
+
 -- All of it is the user's: pg_dump takes it along.
 SELECT pg_extension_config_dump('retention.relation', '');
 SELECT pg_extension_config_dump('retention.relation_relation_id_seq', '');
@@ -224,6 +256,7 @@ SELECT pg_extension_config_dump('retention.trash_table', '');
 SELECT pg_extension_config_dump('retention.shape', '');
 SELECT pg_extension_config_dump('retention.shape_shape_id_seq', '');
 SELECT pg_extension_config_dump('retention.trash_chunk', '');
+SELECT pg_extension_config_dump('retention.pii_tag', '');
 SELECT pg_extension_config_dump('retention.parked', '');
 SELECT pg_extension_config_dump('retention.parked_key', '');
 

@@ -106,6 +106,17 @@ BEGIN
 	WHERE s.identity <> ours
 		AND r.relation_id = s.relation_id;
 
+	UPDATE retention.pii_tag t
+	SET identity = ours,
+		column_num = coalesce((
+			SELECT a.attnum
+			FROM retention.relation r
+				JOIN pg_attribute a ON a.attrelid = r.reloid
+			WHERE r.relation_id = t.relation_id
+				AND a.attname = t.column_name
+				AND NOT a.attisdropped), 0)
+	WHERE t.identity <> ours;
+
 	WITH adopted AS (
 	UPDATE retention.policy p
 	SET identity = ours,

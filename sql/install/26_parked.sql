@@ -126,6 +126,11 @@ BEGIN
 		ORDER BY n
 		LIMIT 1;
 		EXECUTE format('CREATE SCHEMA %I', place);
+		-- he may look, and scrub policies go on, as he
+		EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', place,
+			(SELECT o.rolname
+				FROM pg_class c JOIN pg_roles o ON o.oid = c.relowner
+				WHERE c.oid = relation));
 		places := places || place;
 	END LOOP;
 
@@ -168,7 +173,7 @@ BEGIN
 		JOIN retention.relation r USING (relation_id)
 	WHERE r.reloid = relation
 		AND p.state = 'active'
-		AND p.action <> 'keep';
+		AND p.action NOT IN ('keep', 'scrub');
 END
 $$;
 COMMENT ON FUNCTION retention._park(regclass, bigint, timestamptz, text[]) IS

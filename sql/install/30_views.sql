@@ -97,7 +97,8 @@ SELECT d.deletion_id,
 	r.name AS relation_name,
 	d.leaf,
 	d.key_columns,
-	d.digests
+	d.digests,
+	d.columns
 FROM retention.deletion d
 	JOIN retention.relation r USING (relation_id)
 	LEFT JOIN pg_class c ON c.oid = r.reloid
@@ -154,7 +155,7 @@ WITH policies AS (
 	WHERE retention._sees(c.oid)
 ),
 last_runs AS (
-	SELECT p.name, p.state, u.*
+	SELECT p.name, p.state, p.action, u.*
 	FROM policies p
 		CROSS JOIN LATERAL (
 			SELECT u.state AS run_state, u.error, u.blocked,
@@ -211,8 +212,8 @@ FROM last_runs
 WHERE run_state IN ('failed', 'crashed')
 	AND state = 'active'
 UNION ALL
-SELECT 'warning', name, format('%s rows that are due could not be deleted: %s',
-		blocked, blocked_cause),
+SELECT 'warning', name, format('%s rows that are due could not be %s: %s',
+		blocked, CASE WHEN action = 'scrub' THEN 'scrubbed' ELSE 'deleted' END, blocked_cause),
 	'remove the cause; the rows are tried again at every run'
 FROM last_runs
 WHERE blocked > 0
@@ -286,6 +287,15 @@ SELECT 'warning', 'workers', format('no background worker slot has been free sin
 	'raise max_worker_processes'
 FROM processes
 WHERE slots_exhausted_since IS NOT NULL
+UNION ALL
+SELECT 'warning', s.copy::text, format('it may still hold personal data that was scrubbed on %s',
+		to_char(s.scrubbed_at, 'YYYY-MM-DD HH24:MI:SS TZ')),
+	CASE c.relkind WHEN 'm' THEN 'REFRESH MATERIALIZED VIEW (not CONCURRENTLY, which keeps the file)'
+		ELSE 'REINDEX it: indexes of this kind do not forget' END
+FROM retention.stale_copy s
+	JOIN pg_class c ON c.oid = s.copy AND c.relfilenode = s.filenode
+	JOIN retention.relation r USING (relation_id)
+WHERE retention._sees(r.reloid)
 UNION ALL
 SELECT 'critical', 'clock', format('the system clock jumped by %s; purging is suspended', clock_jump),
 	'check the time, then SELECT retention.accept_clock()'

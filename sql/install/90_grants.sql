@@ -7,7 +7,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA retention FROM PUBLIC;
 GRANT USAGE ON SCHEMA retention TO PUBLIC;
 
 GRANT SELECT ON retention.policies, retention.policy_history, retention.runs,
-	retention.deletions, retention.trash, retention.progress,
+	retention.deletions, retention.trash, retention.pii_columns, retention.progress,
 	retention.health TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
@@ -25,6 +25,8 @@ GRANT EXECUTE ON FUNCTION
 	retention.schedule(text, text),
 	retention.unschedule(text),
 	retention.accept_clock(),
+	retention.tag_pii(regclass, name, text, text, jsonb, interval, text, text),
+	retention.untag_pii(regclass, name),
 	retention.enable_trash(regclass, interval, text),
 	retention.disable_trash(regclass),
 	-- checked when the triggers of a dump are restored; does nothing else

@@ -1,0 +1,15 @@
+/*
+ * scrub.h
+ *
+ * Personal data of rows that are due is replaced.
+ */
+#ifndef RET_SCRUB_H
+#define RET_SCRUB_H
+
+#include "run.h"
+
+extern void ret_batch_scrub(RetRun *run, void *batch);
+extern void ret_scrub_begin(RetRun *run);
+extern void ret_scrub_finish(RetRun *run);
+
+#endif							/* RET_SCRUB_H */

@@ -1,0 +1,149 @@
+/*-------------------------------------------------------------------------
+ *
+ * tag.c
+ *		Columns that are tagged as personal data: load.
+ *
+ * What a tag means as SQL is said by sql/install/27_pii.sql; the functions
+ * here fetch it. They connect to SPI and act as the extension.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "query.h"
+#include "sandbox.h"
+#include "tag.h"
+#include "utils/memutils.h"
+
+/*
+ * The numbers that a query returns, in the caller's memory context.
+ */
+static List *
+load_numbers(RetQuery *query, MemoryContext context)
+{
+	List	   *numbers = NIL;
+
+	ret_query_run(query, false, 0, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+
+		numbers = lappend_int(numbers, (int) ret_result_int8(i, 1));
+		MemoryContextSwitchTo(spi);
+	}
+	return numbers;
+}
+
+/*
+ * The columns that a policy scrubs, by their numbers.
+ */
+List *
+ret_tags_of_policy(int32 policy_id)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *numbers;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT column_num::bigint FROM retention.pii_tag"
+				  " WHERE policy_id = %s AND column_num > 0"
+				  " AND identity = %s ORDER BY 1",
+				  ret_query_param(&query, INT4OID, Int32GetDatum(policy_id)),
+				  ret_query_identity(&query));
+	numbers = load_numbers(&query, caller);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return numbers;
+}
+
+/*
+ * The tagged columns of a table, by their numbers.
+ */
+List *
+ret_tags_of_table(Oid relid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	RetQuery	query;
+	List	   *numbers;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
+				  " JOIN retention.relation r USING (relation_id)"
+				  " WHERE r.reloid = %s AND t.column_num > 0"
+				  " AND t.identity = %s ORDER BY 1",
+				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
+				  ret_query_identity(&query));
+	numbers = load_numbers(&query, caller);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return numbers;
+}
+
+/*
+ * Fills in what a scrub policy puts where, in the memory context of the
+ * policy. Errors when a method does not fit its column any more.
+ */
+void
+ret_tags_load(RetPolicy *policy)
+{
+	MemoryContext context = GetMemoryChunkContext(policy);
+	RetUser		saved;
+	RetQuery	query;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT column_name, value, needs"
+				  " FROM retention._scrub_columns(%s)",
+				  ret_query_param(&query, INT4OID,
+								  Int32GetDatum(policy->policy_id)));
+	ret_query_run(&query, false, 0, NULL);
+	policy->scrubs = NIL;
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+		RetScrub   *scrub = palloc(sizeof(RetScrub));
+
+		scrub->column = ret_result_text(i, 1);
+		scrub->value = ret_result_text(i, 2);
+		scrub->needs = ret_result_text(i, 3);
+		policy->scrubs = lappend(policy->scrubs, scrub);
+		MemoryContextSwitchTo(spi);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+}
+
+/*
+ * Whether a row holds something that a scrub policy would replace, as a
+ * condition that is never null. Connects to SPI.
+ */
+char *
+ret_tags_needs(RetPolicy *policy)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (policy->scrubs == NIL)
+		ret_tags_load(policy);
+	if (policy->scrubs == NIL)
+		return "false";
+	initStringInfo(&sql);
+	foreach(lc, policy->scrubs)
+		appendStringInfo(&sql, "%s%s", sql.len ? " OR " : "(",
+						 ((RetScrub *) lfirst(lc))->needs);
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}

@@ -38,6 +38,7 @@ typedef enum RetRole
 	RET_WORD_PART,				/* a part of an address */
 	RET_WORD_PERSON,			/* a person: what follows is his */
 	RET_WORD_ORGANISATION,		/* a company or a place: what follows is its */
+	RET_WORD_PARTNER,			/* a company that may be a person, too */
 	RET_WORD_THING,				/* anything else that has a name or a picture */
 	RET_WORD_CODE,				/* codes and numbers that somebody gave */
 	RET_WORD_ABOUT,				/* a fact about what is before it */

@@ -361,6 +361,8 @@ context_of(const Found *found)
 			return RET_CONTEXT_PERSON;
 		case RET_WORD_ORGANISATION:
 			return RET_CONTEXT_ORGANISATION;
+		case RET_WORD_PARTNER:
+			return RET_CONTEXT_PARTNER;
 		case RET_WORD_THING:
 			return RET_CONTEXT_THING;
 		case RET_WORD_CODE:
@@ -392,7 +394,9 @@ find_context(const Words *words, int head)
 			context = RET_CONTEXT_UNKNOWN;
 	}
 	for (int i = head + 1; i < words->n && context == RET_CONTEXT_NONE; i++)
-		context = context_of(&words->found[i]);
+		if (takes_away(words->found[head].word->category, &words->found[i]) ||
+			context_of(&words->found[i]) != RET_CONTEXT_THING)
+			context = context_of(&words->found[i]);
 	return context;
 }
 
@@ -474,18 +478,24 @@ ret_table_context(const char *name)
 {
 	Words		words;
 	RetContext	context;
+	int			head;
 
 	take_apart(name, &words);
 	/* orders and tickets are somebody's */
 	context = find_topic(&words);
 	if (context == RET_CONTEXT_CODE)
 		context = RET_CONTEXT_NONE;
-	if (context == RET_CONTEXT_NONE)
-		for (int i = 0; i < words.n; i++)
-			if (is_category(&words.found[i]) &&
-				words.found[i].word->category == RET_PII_ADDRESS &&
-				words.found[i].word->role != RET_WORD_PART)
-				context = RET_CONTEXT_PERSON;
+	head = find_head(&words);
+	if (context == RET_CONTEXT_NONE && head >= 0)
+	{
+		const RetWord *word = words.found[head].word;
+
+		if (word->role == RET_WORD_PART ||
+			word->category == RET_PII_POSTAL_CODE)
+			context = RET_CONTEXT_REFERENCE;
+		else if (word->category == RET_PII_ADDRESS)
+			context = RET_CONTEXT_PERSON;
+	}
 	return context;
 }
 

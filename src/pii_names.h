@@ -16,6 +16,8 @@ typedef enum RetContext
 	RET_CONTEXT_UNKNOWN,		/* qualified by a word that is not known */
 	RET_CONTEXT_PERSON,
 	RET_CONTEXT_ORGANISATION,
+	RET_CONTEXT_PARTNER,		/* the same, but its contacts are persons */
+	RET_CONTEXT_REFERENCE,		/* a list of all towns or postal codes */
 	RET_CONTEXT_THING,
 	RET_CONTEXT_CODE
 } RetContext;

@@ -205,14 +205,23 @@ damping(const RetNameSense *name, const RetTableSense *table,
 		return 1;
 	if (context == RET_CONTEXT_CODE || context == RET_CONTEXT_THING)
 		return is_named && context == RET_CONTEXT_CODE ? 1 : trait->of_code;
-	if (context == RET_CONTEXT_ORGANISATION)
+	if (context == RET_CONTEXT_ORGANISATION || context == RET_CONTEXT_PARTNER)
 		return trait->of_organisation;
 	/* a first name is a person's, whatever the table */
 	if (is_named && category == RET_PII_NAME && name->weight == RET_SURE)
 		return 1;
-	if (table->context == RET_CONTEXT_ORGANISATION && !table->has_person)
-		return trait->of_organisation;
-	return table->context == RET_CONTEXT_THING ? trait->of_thing : 1;
+	switch (table->context)
+	{
+		case RET_CONTEXT_ORGANISATION:
+		case RET_CONTEXT_REFERENCE:
+			return trait->of_organisation;
+		case RET_CONTEXT_PARTNER:
+			return table->has_person ? 1 : trait->of_organisation;
+		case RET_CONTEXT_THING:
+			return trait->of_thing;
+		default:
+			return 1;
+	}
 }
 
 static double

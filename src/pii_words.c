@@ -23,6 +23,7 @@
 #define WORD(role, word) {word, RET_WORD_##role, RET_PII_NONE, 0}
 #define PERSON(word) WORD(PERSON, word)
 #define ORG(word) WORD(ORGANISATION, word)
+#define PARTNER(word) WORD(PARTNER, word)
 #define THING(word) WORD(THING, word)
 #define CODE(word) WORD(CODE, word)
 #define ABOUT(word) WORD(ABOUT, word)
@@ -251,7 +252,8 @@ const RetWord ret_words[] =
 	PERSON("請求先"), PERSON("依頼主"), PERSON("依頼者"), PERSON("注文者"),
 	PERSON("購入者"), PERSON("申込者"), PERSON("申込人"), PERSON("予約者"),
 	PERSON("患者"), PERSON("生徒"), PERSON("学生"), PERSON("保護者"),
-	PERSON("個人"), PERSON("代表者"), PERSON("責任者"), PERSON("著者"),
+	PERSON("個人"), PERSON("代表者"), PERSON("責任者"), PERSON("店長"), PERSON("長"),
+	PERSON("代理人"), PERSON("保証人"), PERSON("講師"), PERSON("作者"), PERSON("著者"),
 	PERSON("応募者"), PERSON("参加者"), PERSON("来場者"), PERSON("契約者"),
 	PERSON("被保険者"), PERSON("家族"), PERSON("配偶者"), PERSON("緊急連絡先"),
 	PERSON("連絡者"), PERSON("問合セ者"), PERSON("投稿者"), PERSON("メンバー"),
@@ -267,18 +269,20 @@ const RetWord ret_words[] =
 	ORG("plant"), ORG("depot"), ORG("hotel"), ORG("restaurant"), ORG("school"),
 	ORG("university"), ORG("hospital"), ORG("clinic"), ORG("bank"),
 	ORG("carrier"), ORG("manufacturer"), ORG("maker"), ORG("publisher"),
-	ORG("brand"), ORG("supplier"), ORG("vendor"), ORG("merchant"),
+	ORG("brand"), PARTNER("supplier"), PARTNER("partner"), PARTNER("reseller"),
+	PARTNER("contractor"), PARTNER("outsourcer"), PARTNER("外注先"),
+	PARTNER("得意先"), PARTNER("tokuisaki"), PARTNER("委託先"), PARTNER("vendor"), PARTNER("merchant"),
 	ORG("venue"), ORG("facility"), ORG("station"), ORG("airport"),
 	ORG("department"), ORG("dept"), ORG("division"), ORG("kaisha"),
 	ORG("kaisya"), ORG("gaisha"), ORG("kigyou"), ORG("kigyo"), ORG("houjin"),
 	ORG("tenpo"), ORG("tempo"), ORG("mise"), ORG("souko"), ORG("soko"),
 	ORG("shiten"), ORG("ginkou"), ORG("ginko"), ORG("busho"),
-	ORG("shiiresaki"), ORG("torihikisaki"), ORG("gyousha"), ORG("eigyousho"),
+	PARTNER("shiiresaki"), PARTNER("torihikisaki"), PARTNER("gyousha"), ORG("eigyousho"),
 	ORG("honsha"), ORG("会社"), ORG("企業"), ORG("法人"), ORG("店"),
 	ORG("店舗"), ORG("支店"), ORG("本店"), ORG("本社"), ORG("支社"),
 	ORG("倉庫"), ORG("工場"), ORG("営業所"), ORG("事業所"), ORG("事務所"),
 	ORG("部署"), ORG("部門"), ORG("銀行"), ORG("学校"), ORG("病院"),
-	ORG("施設"), ORG("仕入先"), ORG("取引先"), ORG("業者"), ORG("配送業者"),
+	ORG("施設"), PARTNER("仕入先"), PARTNER("取引先"), PARTNER("業者"), ORG("配送業者"),
 	ORG("運送会社"), ORG("メーカー"), ORG("製造元"), ORG("ブランド"),
 	ORG("ショップ"), ORG("団体"), ORG("組織"), ORG("所属"), ORG("勤務先"),
 	ORG("貴社"), ORG("社"), ORG("金融機関"), ORG("ホテル"), ORG("拠点"),

@@ -228,8 +228,8 @@ refuse(Oid relid, const char *why, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot look for personal data in %s: %s",
-					ret_relation_name(relid), why),
+			 errmsg("cannot look for personal data in \"%s\": %s",
+					get_rel_name(relid), why),
 			 hint ? errhint("%s", hint) : 0));
 }
 
@@ -243,6 +243,10 @@ check_table(Oid relid)
 
 	ret_check_may_govern(relid);
 	relkind = get_rel_relkind(relid);
+	if (relkind == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	if (relkind == RELKIND_VIEW)
 		refuse(relid, "it is a view", "Ask about the table that holds the rows.");
 	if (relkind == RELKIND_FOREIGN_TABLE)

@@ -24,7 +24,8 @@ typedef struct RetPiiColumn
 	bool		not_null;
 	bool		has_default;
 	bool		is_unique;		/* alone or with others */
-	bool		is_key;			/* in a foreign key, on either side */
+	bool		refers;			/* in a foreign key of the table */
+	bool		is_referred_to; /* in one of another */
 	RetNameSense sense;
 	RetPiiValues *values;		/* of a sample; of JSON in "json" */
 	RetJsonSample *json;

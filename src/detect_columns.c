@@ -88,7 +88,8 @@ make_column(Form_pg_attribute attr, uint64 row)
 	column->not_null = result_bool(row, 2);
 	column->has_default = result_bool(row, 3);
 	column->is_unique = result_bool(row, 4);
-	column->is_key = result_bool(row, 5);
+	column->refers = result_bool(row, 5);
+	column->is_referred_to = result_bool(row, 6);
 	column->sense = ret_name_sense(column->name);
 	return column;
 }
@@ -110,7 +111,8 @@ ret_detect_columns(Relation rel)
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT column_num::bigint, not_null, has_default,"
-				  " is_unique, is_key FROM retention._detectable_columns(%s)",
+				  " is_unique, refers, is_referred_to"
+				  " FROM retention._detectable_columns(%s)",
 				  ret_query_param(&query, REGCLASSOID,
 								  ObjectIdGetDatum(RelationGetRelid(rel))));
 	ret_query_run(&query, false, 0, NULL);

@@ -35,10 +35,8 @@
 #define SMALL_TABLE 256
 /* at least so many blocks of the others */
 #define MIN_BLOCKS 64
-/* of a table that is nearly empty, so many blocks from its beginning */
+/* where there are no rows in these, so many blocks from the beginning */
 #define SPARSE_BLOCKS 2048
-/* and with fewer rows than this it is one */
-#define SPARSE_ROWS 32
 /* at most so many partitions */
 #define MAX_LEAVES 64
 /* longer documents are not looked at */
@@ -219,9 +217,9 @@ read_leaf(Relation rel, List *columns, int sample)
 	const char *which = which_rows(rel, sample);
 	int			rows = read_rows(rel, columns, sample, which);
 
-	if (*which != '\0' && rows < Min(sample, SPARSE_ROWS))
-		rows += read_rows(rel, columns, sample - rows,
-						  psprintf(" WHERE ctid < '(%d,0)'", SPARSE_BLOCKS));
+	if (*which != '\0' && rows == 0)
+		rows = read_rows(rel, columns, sample,
+						 psprintf(" WHERE ctid < '(%d,0)'", SPARSE_BLOCKS));
 	return rows;
 }
 

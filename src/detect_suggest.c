@@ -5,9 +5,9 @@
  *
  * What may be NULL becomes NULL, where nothing milder is usual for the
  * category. What may not is masked, rounded down or replaced. A column of a
- * unique index gets values of its own; one of a foreign key only NULL, for
- * both of its ends would have to change alike. Where none of this is possible
- * there is no suggestion.
+ * unique index gets values of its own; one that refers to another table only
+ * NULL, and one that others refer to nothing, for both ends would have to
+ * change alike. Where none of this is possible there is no suggestion.
  *
  *-------------------------------------------------------------------------
  */
@@ -132,7 +132,9 @@ json_method(const RetPiiColumn *column)
 static Method
 choose_method(const RetPiiColumn *column)
 {
-	if (column->is_key)
+	if (column->is_referred_to)
+		return none;
+	if (column->refers)
 		return column->not_null ? none : to_null;
 	if (column->is_unique)
 		return unique_method(column);

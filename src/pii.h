@@ -46,6 +46,7 @@ typedef enum RetRole
 	RET_WORD_CREATED,			/* when a row began; also a fact about */
 	RET_WORD_EVENT,				/* when something happened */
 	RET_WORD_UPDATED,			/* when it was changed */
+	RET_WORD_TIME,				/* a date or time, whatever of */
 	RET_WORD_FILLER				/* known, and says nothing */
 } RetRole;
 

@@ -339,8 +339,9 @@ takes_away(RetPii category, const Found *found)
 			return category != RET_PII_GENDER &&
 				category != RET_PII_POSTAL_CODE;
 		case RET_WORD_ABOUT:
-			return category != RET_PII_BIRTH_DATE &&
-				category != RET_PII_GENDER;
+			return category != RET_PII_GENDER;
+		case RET_WORD_TIME:
+			return category != RET_PII_BIRTH_DATE;
 		case RET_WORD_CREATED:
 		case RET_WORD_EVENT:
 		case RET_WORD_UPDATED:

@@ -19,10 +19,11 @@
 #define MAX_NAME 20				/* characters of a Japanese name */
 #define MAX_PARTS 4				/* words of a name */
 
-/* A name that is both, or one of both only. */
+/* A name that is both, or one of both only; many surnames are towns, too. */
 #define FULL_NAME		1.0
 #define PROBABLE_NAME	0.8
-#define HALF_NAME		0.65
+#define ONLY_GIVEN		0.65
+#define ONLY_SURNAME	0.5
 
 /* The last character of many given names, also of such as are not listed. */
 static const char *const given_ends =
@@ -158,7 +159,7 @@ solid_name(const Part *part)
 	int			flags = look_up(part);
 
 	if (flags & (RET_SURNAME | RET_GIVEN))
-		return HALF_NAME;
+		return flags & RET_GIVEN ? ONLY_GIVEN : ONLY_SURNAME;
 	for (int cut = 3; cut < part->len && cut <= 15; cut += 3)
 	{
 		if (!(ret_person_find(part->text, cut) & RET_SURNAME))
@@ -188,7 +189,7 @@ japanese_name(const Part *parts, int nparts)
 		return FULL_NAME;
 	if (look_up(first) & RET_SURNAME)
 		return last->is_kana || can_be_given(last->text, last->len) ?
-			FULL_NAME : HALF_NAME;
+			FULL_NAME : ONLY_SURNAME;
 	if ((look_up(last) & RET_GIVEN) || (look_up(first) & RET_GIVEN))
 		return PROBABLE_NAME;
 	return 0;
@@ -201,13 +202,14 @@ latin_name(const Part *parts, int nparts)
 	int			last = look_up(&parts[nparts - 1]);
 
 	if (nparts == 1)
-		return first & (RET_SURNAME | RET_GIVEN) ? HALF_NAME : 0;
+		return first & RET_GIVEN ? ONLY_GIVEN :
+			first & RET_SURNAME ? ONLY_SURNAME : 0;
 	if (((first & RET_GIVEN) && (last & RET_SURNAME)) ||
 		((first & RET_SURNAME) && (last & RET_GIVEN)))
 		return FULL_NAME;
 	if (nparts <= 3 && (first & RET_GIVEN))
 		return PROBABLE_NAME;
-	return nparts == 2 && (last & RET_SURNAME) ? HALF_NAME : 0;
+	return nparts == 2 && (last & RET_SURNAME) ? ONLY_SURNAME : 0;
 }
 
 /*

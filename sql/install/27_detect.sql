@@ -74,7 +74,7 @@ COMMENT ON FUNCTION retention._detectable() IS
 -- hand, and those that are tagged, are left out.
 CREATE FUNCTION retention._detectable_columns(relation regclass)
 	RETURNS TABLE (column_num integer, not_null boolean, has_default boolean,
-		is_unique boolean, is_key boolean)
+		is_unique boolean, refers boolean, is_referred_to boolean)
 	LANGUAGE sql STABLE STRICT
 BEGIN ATOMIC
 	SELECT a.attnum::integer,
@@ -101,9 +101,14 @@ BEGIN ATOMIC
 			SELECT
 			FROM pg_catalog.pg_constraint c
 			WHERE c.contype = 'f'
-				AND ((c.conrelid = a.attrelid AND a.attnum = ANY (c.conkey))
-					OR (c.confrelid = a.attrelid
-						AND a.attnum = ANY (c.confkey))))
+				AND c.conrelid = a.attrelid
+				AND a.attnum = ANY (c.conkey)),
+		EXISTS (
+			SELECT
+			FROM pg_catalog.pg_constraint c
+			WHERE c.contype = 'f'
+				AND c.confrelid = a.attrelid
+				AND a.attnum = ANY (c.confkey))
 	FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = $1
 		AND a.attnum > 0

@@ -88,6 +88,13 @@ SELECT 'iPhone ' || i AS phone, md5(i::text) AS email, '株式会社' || i AS cu
 	'000' || i AS birthday, '-' AS denwa, '' AS fax, NULL::text AS zip, i::text AS gender
 FROM generate_series(1, 100) i;
 SELECT column_name, category, confidence, evidence FROM retention.detect_pii('misnamed');
+-- types that are text under another name; others are left out
+CREATE EXTENSION citext SCHEMA detect;
+CREATE DOMAIN short AS varchar(40);
+CREATE DOMAIN shorter AS short CHECK (length(VALUE) < 30);
+CREATE TABLE types (a citext, b shorter, c name, d xml, e varchar[], uuid uuid, phone uuid);
+INSERT INTO types SELECT n, n, n, '<a/>', ARRAY[n] FROM (SELECT 'u' || i || '@example.com' FROM generate_series(1, 20) i) t(n);
+SELECT column_name, category, evidence FROM retention.detect_pii('types');
 -- names only
 SELECT count(*) FROM retention.detect_pii('unnamed', 0);
 -- one number that passes says nothing, however often it comes

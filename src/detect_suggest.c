@@ -24,7 +24,7 @@
 
 /* characters of a tombstone, which is unique: "erased-" and 32 more */
 #define TOMBSTONE_LENGTH 39
-#define EMAIL_TOMBSTONE_LENGTH 47
+#define EMAIL_TOMBSTONE_LENGTH 54
 /* of a masked value: at least so many */
 #define MASK_LENGTH 3
 

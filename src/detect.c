@@ -158,7 +158,8 @@ is_of_table(const ErrorData *error)
 
 	return category == ERRCODE_DATA_EXCEPTION ||
 		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
-		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+		(category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE &&
+		 error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE);
 }
 
 static void

@@ -17,6 +17,11 @@ OBJS = \
 	src/conflict.o \
 	src/consent.o \
 	src/cron.o \
+	src/detect.o \
+	src/detect_columns.o \
+	src/detect_json.o \
+	src/detect_sample.o \
+	src/detect_suggest.o \
 	src/drop.o \
 	src/due.o \
 	src/engine.o \
@@ -34,10 +39,19 @@ OBJS = \
 	src/parked.o \
 	src/partition.o \
 	src/path.o \
+	src/pii.o \
+	src/pii_lexicon.o \
+	src/pii_names.o \
+	src/pii_people.o \
+	src/pii_score.o \
+	src/pii_shapes.o \
+	src/pii_text.o \
+	src/pii_text_shapes.o \
+	src/pii_values.o \
+	src/pii_words.o \
 	src/pin.o \
 	src/policy.o \
 	src/policy_api.o \
-	src/pii.o \
 	src/policy_change.o \
 	src/policy_define.o \
 	src/predicate.o \
@@ -65,6 +79,7 @@ OBJS = \
 	src/trash.o \
 	src/trash_purge.o \
 	src/trash_view.o \
+	src/validators.o \
 	src/waiters.o \
 	src/width.o \
 	src/worker.o

@@ -42,6 +42,12 @@ GRANT EXECUTE ON FUNCTION
 	retention._restoring(anyelement),
 	retention._is_restored("any"),
 	retention.find_deletion(regclass, text[]),
+	retention.detect_pii(regclass, integer),
+	-- pure
+	retention.is_my_number(text),
+	retention.is_corporate_number(text),
+	retention.is_credit_card(text),
+	retention.is_iban(text),
 	-- called by the views and by find_deletion, as the user
 	retention._now(),
 	retention._identity(),

@@ -4,7 +4,7 @@
 
 SET timezone = 'UTC';
 SET intervalstyle = 'postgres';
-SELECT plan(71);
+SELECT plan(86);
 
 CREATE TEMP TABLE expected (kind "char", name text, arguments text, result text);
 INSERT INTO expected VALUES
@@ -35,7 +35,14 @@ INSERT INTO expected VALUES
 		'SETOF retention.deletions'),
 	('f', 'allow_cascade', 'child regclass, parent regclass', 'void'),
 	('f', 'revoke_cascade', 'child regclass, parent regclass', 'void'),
-	('f', 'accept_clock', '', 'void');
+	('f', 'accept_clock', '', 'void'),
+	('f', 'detect_pii', 'relation regclass DEFAULT NULL::regclass, sample integer DEFAULT 1000',
+		'TABLE(relation regclass, column_name name, category text, confidence real, '
+		'evidence text, suggestion text)'),
+	('f', 'is_my_number', 'number text', 'boolean'),
+	('f', 'is_corporate_number', 'number text', 'boolean'),
+	('f', 'is_credit_card', 'number text', 'boolean'),
+	('f', 'is_iban', 'number text', 'boolean');
 
 SELECT is(p.prokind, e.kind, format('%s is a %s', e.name,
 	CASE e.kind WHEN 'f' THEN 'function' ELSE 'procedure' END))

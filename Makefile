@@ -78,6 +78,7 @@ OBJS = \
 	src/tally.o \
 	src/trash.o \
 	src/trash_purge.o \
+	src/trash_scrub.o \
 	src/trash_view.o \
 	src/validators.o \
 	src/waiters.o \

@@ -23,7 +23,6 @@ SELECT retention.add_policy('t', NULL, '1 day', 'at');
 SELECT retention.add_policy('t', 'delete', NULL, 'at');
 SELECT retention.add_policy('t', 'delete', '1 day', NULL);
 SELECT retention.add_policy('t', 'purge', '1 day', 'at');
-SELECT retention.add_policy('t', 'scrub', '1 day', 'at');
 SELECT retention.add_policy('t', 'delete', '-1 day', 'at');
 SELECT retention.add_policy('t', 'delete', '1 month -1 day', 'at');
 SELECT retention.add_policy('t', 'delete', '1001 years', 'at');

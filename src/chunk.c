@@ -50,8 +50,8 @@ enum
 	Anum_is_link,
 	Anum_digests,
 	Anum_images,
-	Anum_personal,
-	Natts_trash_chunk = Anum_personal
+	Anum_personal_stamp,
+	Natts_trash_chunk = Anum_personal_stamp
 };
 
 /*
@@ -212,7 +212,7 @@ flush_chunk(RetTrashWriter *writer)
 	values[Anum_is_link - 1] = BoolGetDatum(writer->is_link);
 	values[Anum_digests - 1] = images_datum(&writer->chunk_digests);
 	values[Anum_images - 1] = images_datum(&writer->images);
-	nulls[Anum_personal - 1] = true;
+	nulls[Anum_personal_stamp - 1] = true;
 
 	tuple = heap_form_tuple(RelationGetDescr(writer->rel), values, nulls);
 	/* a chunk fills a page: there is no use in looking for room on old ones */
@@ -358,5 +358,32 @@ ret_chunk_insert(Relation rel, TupleTableSlot *model, int first, int rows,
 	values[Anum_images - 1] = bytes_datum(images, size);
 	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
 	CatalogTupleInsert(rel, tuple);
+	heap_freetuple(tuple);
+}
+
+/*
+ * Writes a chunk, which the slot holds, over: with other images unless they
+ * are NULL, and when it is to
+ * be looked at for personal data next.
+ */
+void
+ret_chunk_scrub(Relation rel, TupleTableSlot *slot, const StringInfoData *images,
+				TimestampTz personal_until, int personal_stamp)
+{
+	Datum		values[Natts_trash_chunk];
+	bool		nulls[Natts_trash_chunk];
+	HeapTuple	tuple;
+
+	slot_getallattrs(slot);
+	memcpy(values, slot->tts_values, sizeof(values));
+	memcpy(nulls, slot->tts_isnull, sizeof(nulls));
+	if (images)
+		values[Anum_images - 1] = bytes_datum(images->data, images->len);
+	values[Anum_personal_until - 1] = TimestampTzGetDatum(personal_until);
+	nulls[Anum_personal_until - 1] = false;
+	values[Anum_personal_stamp - 1] = Int32GetDatum(personal_stamp);
+	nulls[Anum_personal_stamp - 1] = false;
+	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	CatalogTupleUpdate(rel, &slot->tts_tid, tuple);
 	heap_freetuple(tuple);
 }

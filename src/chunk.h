@@ -66,6 +66,9 @@ extern void ret_chunk_read(TupleTableSlot *slot, RetChunk *chunk);
 extern void ret_chunk_insert(Relation rel, TupleTableSlot *model, int first,
 							 int rows, const char *digests,
 							 const char *images, Size size);
+extern void ret_chunk_scrub(Relation rel, TupleTableSlot *slot,
+							const StringInfoData *images,
+							TimestampTz personal_until, int personal_stamp);
 extern void ret_key_init(RetKey *key, Relation rel);
 extern void ret_trash_writer_begin(RetTrashWriter *writer);
 extern void ret_trash_writer_add(RetTrashWriter *writer, TupleTableSlot *slot);

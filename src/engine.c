@@ -43,6 +43,7 @@
 #include "shmem.h"
 #include "storage/bufmgr.h"
 #include "tcop/utility.h"
+#include "trash_scrub.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -396,6 +397,8 @@ walk(RetRun *run)
 			ret_path_walk(run, leaf);
 			leaf->is_touched = run->rows > before;
 		}
+		if (ret_policy_is_scrub(run->policy) && !run->end_state)
+			ret_trash_scrub_run(run);
 		if (run->locked_leaf && !run->end_state)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),

@@ -175,6 +175,8 @@ count_refused(RetRun *run, RetLeaf *leaf, const ItemPointerData *tids,
 	ret_do(run, ret_search, &search);
 	ret_run_block(run, search.nfound, skip_locked ?
 				  "the row is locked by another session" :
+				  ret_policy_is_scrub(run->policy) ?
+				  "a trigger refused to scrub the row" :
 				  "a trigger refused to delete the row");
 	if (search.tids)
 		pfree(search.tids);

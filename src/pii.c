@@ -192,7 +192,7 @@ try_rows(void *arg)
 
 /*
  * Errors when some rows of the table cannot be scrubbed. Nothing is left of
- * the trial.
+ * the trial. The error does not tell the row, which others may read in logs.
  */
 static void
 try_scrub(RetPolicy *policy, Relation rel)
@@ -208,7 +208,6 @@ try_scrub(RetPolicy *policy, Relation rel)
 			(errcode(error->sqlerrcode),
 			 errmsg("rows of %s cannot be scrubbed so: %s",
 					ret_relation_name(RelationGetRelid(rel)), error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
 			 errhint("%s", error->hint ? error->hint :
 					 "Use another method, or mend the constraint or trigger that refuses it.")));
 }
@@ -438,10 +437,10 @@ tag_column(Tag *tag)
 	check_tag(tag);
 	policy = find_or_create(tag);
 	write_tag(tag, policy);
+	try_scrub(ret_policy_find(policy->name, false), tag->rel);
 	if (old_policy && strcmp(old_policy, policy->name) != 0)
 		refresh(old_policy, "untag", tag->rel);
 	refresh(policy->name, "tag", tag->rel);
-	try_scrub(ret_policy_find(policy->name, false), tag->rel);
 	return policy->name;
 }
 

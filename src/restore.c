@@ -42,6 +42,7 @@
 #include "sandbox.h"
 #include "storage/lmgr.h"
 #include "subxact.h"
+#include "trash_scrub.h"
 #include "trash_view.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -708,6 +709,7 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Restore    *restore = palloc0(sizeof(Restore));
 	List	   *parked;
+	bool		is_scrubbed;
 	ErrorData  *error;
 
 	restore->context = CurrentMemoryContext;
@@ -716,9 +718,16 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	restore->dry_run = PG_GETARG_BOOL(2);
 	InitMaterializedSRF(fcinfo, 0);
 	ret_identity_check();
-	ret_purge_lock(false);
+	is_scrubbed = !restore->dry_run && ret_trash_is_scrubbed();
+	ret_purge_lock(is_scrubbed);
 	ret_deletion_lock(root_of(deletion_id));
 	PushActiveSnapshot(GetTransactionSnapshot());
+	if (is_scrubbed)
+	{
+		ret_trash_scrub_deletion(deletion_id);
+		PopActiveSnapshot();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
 	SPI_connect();
 	ret_constraints_immediate();
 	SPI_finish();

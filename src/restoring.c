@@ -74,7 +74,6 @@ list_pieces(RetQuery *query, MemoryContext context, RetPiece **pieces,
 static void
 begin_pieces(RetQuery *query, bool links)
 {
-	ret_query_init(query);
 	ret_query_add(query,
 				  "SELECT c.tableoid::bigint, c.ctid, c.deletion_id,"
 				  " c.relation_id::bigint, c.shape_id, c.first::bigint,"
@@ -103,6 +102,7 @@ ret_pieces_find(int64 deletion_id, int row, bool links, RetPiece **pieces,
 
 	SPI_connect();
 	ret_become_extension(&saved);
+	ret_query_init(&query);
 	begin_pieces(&query, links);
 	id = ret_query_param(&query, INT8OID, Int64GetDatum(deletion_id));
 	if (row >= 0)
@@ -130,6 +130,32 @@ ret_pieces_find(int64 deletion_id, int row, bool links, RetPiece **pieces,
 }
 
 /*
+ * Lists the chunks that meet conditions (" AND ...", with their parameters)
+ * on them, named "c", shape by shape, in the current memory context. Connects
+ * to SPI.
+ */
+int
+ret_pieces_list(RetQuery *conditions, RetPiece **pieces)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	RetUser		saved;
+	char	   *where = pstrdup(conditions->sql.data);
+	int			npieces;
+	int64		nrows;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	resetStringInfo(&conditions->sql);
+	begin_pieces(conditions, false);
+	ret_query_add(conditions,
+				  "%s ORDER BY c.shape_id, c.deletion_id, c.first", where);
+	npieces = list_pieces(conditions, caller, pieces, &nrows);
+	ret_restore_user(&saved);
+	SPI_finish();
+	return npieces;
+}
+
+/*
  * Lists the chunks with rows of a table, shape by shape, in the current memory
  * context. Returns how many. Connects to SPI.
  */
@@ -144,6 +170,7 @@ find_pieces_of(Oid relid, RetPiece **pieces)
 
 	SPI_connect();
 	ret_become_extension(&saved);
+	ret_query_init(&query);
 	begin_pieces(&query, false);
 	ret_query_add(&query,
 				  " AND c.deletion_id IN (SELECT d.deletion_id FROM retention.deletion d"

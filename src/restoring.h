@@ -6,6 +6,7 @@
 #ifndef RET_RESTORING_H
 #define RET_RESTORING_H
 
+#include "query.h"
 #include "rowmap.h"
 #include "storage/itemptr.h"
 #include "trash_view.h"
@@ -41,6 +42,7 @@ typedef struct RetSource
 
 extern int	ret_pieces_find(int64 deletion_id, int row, bool links,
 							RetPiece **pieces, int64 *nrows);
+extern int	ret_pieces_list(RetQuery *conditions, RetPiece **pieces);
 extern void ret_restoring(RetSource *source);
 
 #endif							/* RET_RESTORING_H */

@@ -10,8 +10,8 @@
  * row is asked once more; one that a trigger has put back counts as blocked.
  *
  * A BEFORE trigger may move the clock ("last_update"), and by that put off
- * all other policies. The columns that policies look at are put back as they
- * were, with triggers of that kind off.
+ * all other policies. The columns that policies look at, and others that hold
+ * a moment, are put back as they were, with triggers of that kind off.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +48,7 @@
 typedef struct Receiver
 {
 	RetDigester digester;
+	MemoryContext context;		/* outlives the query */
 	Tuplestorestate *changed;
 	TupleTableSlot *slot;
 } Receiver;
@@ -64,12 +65,22 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	return ret_digester_receive(slot, self);
 }
 
+static bool
+is_moment(Oid type)
+{
+	return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID;
+}
+
 /*
- * The columns that policies look at: their names.
+ * The names of the columns that a trigger must not change: those that policies
+ * look at, and those that may tell when the application changed the row last.
  */
 static List *
-watched_columns(RetRun *run, RetLeaf *leaf)
+watched_columns(RetLeaf *leaf, Relation rel)
 {
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *watched = NIL;
+	List	   *tagged = NIL;
 	List	   *names = NIL;
 	ListCell   *lc;
 
@@ -78,17 +89,24 @@ watched_columns(RetRun *run, RetLeaf *leaf)
 	foreach(lc, ret_policy_find_on(ret_relation_ancestors(leaf->relid), NULL))
 	{
 		RetPolicy  *policy = lfirst(lc);
-		List	   *tagged = ret_tags_of_table(policy->relid);
 		ListCell   *lc2;
 
+		if (ret_policy_is_scrub(policy))
+			ret_tags_load(policy);
+		foreach(lc2, policy->scrubs)
+			tagged = lappend(tagged, makeString(((RetScrub *) lfirst(lc2))->column));
 		foreach(lc2, policy->columns)
-		{
-			RetColumn  *column = lfirst(lc2);
+			watched = lappend(watched, makeString(((RetColumn *) lfirst(lc2))->name));
+	}
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		String	   *name = makeString(NameStr(attr->attname));
 
-			if (!list_member_int(tagged, column->num) &&
-				!list_member(names, makeString(column->name)))
-				names = lappend(names, makeString(column->name));
-		}
+		if (!attr->attisdropped && !attr->attgenerated &&
+			!list_member(tagged, name) &&
+			(is_moment(attr->atttypid) || list_member(watched, name)))
+			names = lappend(names, name);
 	}
 	return names;
 }
@@ -221,15 +239,10 @@ put_back(RetBatch *batch, Receiver *receiver, List *watched, int nkeys)
 		}
 		ret_query_add(&query, " WHERE " RET_ROW ".ctid = %s",
 					  ret_query_param(&query, TIDOID, tid));
-		if (plan == NULL)
-		{
-			plan = SPI_prepare(query.sql.data, query.nparams, query.types);
-			if (plan == NULL)
-				elog(ERROR, "could not prepare: %s", query.sql.data);
-		}
-		if (SPI_execute_plan(plan, query.values, NULL, false, 0) < 0)
-			elog(ERROR, "could not execute: %s", query.sql.data);
+		(void) ret_query_run_kept(&query, &plan);
 	}
+	if (plan)
+		SPI_freeplan(plan);
 	ret_set_guc("session_replication_role", "origin");
 }
 
@@ -239,10 +252,13 @@ static void
 receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 	Receiver   *receiver = (Receiver *) self;
+	MemoryContext caller;
 
 	ret_digester_startup(self, operation, desc);
+	caller = MemoryContextSwitchTo(receiver->context);
 	receiver->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(desc),
 											  &TTSOpsMinimalTuple);
+	MemoryContextSwitchTo(caller);
 }
 
 static void
@@ -251,6 +267,7 @@ init_receiver(Receiver *receiver, RetRun *run, int nwatched)
 	ret_digester_init(&receiver->digester, run->digest_key);
 	receiver->digester.skip = 2;
 	receiver->slot = NULL;
+	receiver->context = CurrentMemoryContext;
 	if (nwatched == 0)
 		return;
 	receiver->changed = tuplestore_begin_heap(false, false, 1024);
@@ -266,7 +283,7 @@ static void
 update_rows(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 			Receiver *receiver)
 {
-	List	   *watched = watched_columns(run, batch->leaf);
+	List	   *watched = watched_columns(batch->leaf, rel);
 	RetQuery	query;
 	RetUser		saved;
 

@@ -181,11 +181,11 @@ CREATE TABLE retention.trash_chunk (
 	relation_id integer NOT NULL,      -- of the table that has the trash
 	shape_id    bigint NOT NULL,
 	purge_after timestamptz NOT NULL,  -- infinity: held
-	personal_until timestamptz,        -- when the personal part goes
+	personal_until timestamptz,        -- when personal data is to be looked for
 	is_link     boolean NOT NULL,      -- keys of rows that lost their reference
 	digests     bytea NOT NULL,        -- 16 bytes a row, as in the record
 	images      bytea NOT NULL,
-	personal    bytea                  -- images of the personal columns
+	personal_stamp integer             -- versions of the policies that said so
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE retention.trash_chunk ALTER COLUMN digests SET STORAGE EXTERNAL;
 CREATE INDEX ON retention.trash_chunk (deletion_id, first);

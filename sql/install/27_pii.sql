@@ -19,6 +19,7 @@ DECLARE
 	key text;
 	result text;
 BEGIN
+	params := coalesce(params, '{}');
 	IF is_text THEN
 		value := value || '::text';
 	ELSIF base <> att.atttypid THEN
@@ -78,13 +79,23 @@ BEGIN
 			SELECT format('%I.%I(%s)', n.nspname, p.proname, format('r.%I', column_name))
 			FROM pg_proc p
 				JOIN pg_namespace n ON n.oid = p.pronamespace
-			WHERE p.oid = to_regprocedure(params ->> 'function'))
+			WHERE p.oid = to_regprocedure(params ->> 'function')
+				AND p.provolatile = 'i'
+				-- the one who runs it
+				AND (p.proowner = (SELECT c.relowner FROM pg_class c WHERE c.oid = relation)
+					OR (SELECT o.rolsuper FROM pg_roles o WHERE o.oid = p.proowner)))
 		END;
 	IF method = 'tombstone' THEN
 		SELECT string_agg(format('r.%I', k.name), ', ')
 		INTO key
 		FROM retention._primary_key(relation) k;
 		result := format(result, value, format('ROW(%s)::text', key));
+	END IF;
+	IF result IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_object_definition',
+			MESSAGE = format('method "%s" does not fit column "%s" any more', method, column_name),
+			HINT = 'Call retention.tag_pii() for it again, which says what would fit.';
 	END IF;
 	RETURN format('CAST(%s AS %s)', result, type);
 END
@@ -195,14 +206,12 @@ DECLARE
 	unique_method text := CASE WHEN is_text OR base = 'uuid'::regtype
 		THEN CASE WHEN EXISTS (SELECT FROM retention._primary_key(relation) k
 				WHERE k.name <> column_name) THEN 'tombstone' ELSE 'pseudonym' END END;
-	known text[] := '{first,last,filler,v4,v6,unit,zone,bucket,paths,value,shape,function}';
 	allowed text[] := CASE method
 		WHEN 'constant' THEN '{value}' WHEN 'mask' THEN '{first,last,filler}'
 		WHEN 'mask_phone' THEN '{last}' WHEN 'truncate_ip' THEN '{v4,v6}'
 		WHEN 'generalize' THEN '{unit,zone,bucket}' WHEN 'pseudonym' THEN '{shape}'
 		WHEN 'tombstone' THEN '{shape}' WHEN 'erase_json' THEN '{paths}'
 		WHEN 'function' THEN '{function}' ELSE '{}' END;
-	fixed boolean := method IN ('null', 'default', 'constant');
 	length_of_result integer := CASE
 		WHEN method = 'pseudonym' THEN CASE WHEN coalesce(params ->> 'shape', category) = 'email' THEN 49 ELSE 34 END
 		WHEN method = 'tombstone' THEN CASE WHEN coalesce(params ->> 'shape', category) = 'email' THEN 54 ELSE 39 END
@@ -211,6 +220,7 @@ DECLARE
 	other text;
 	parameter text;
 BEGIN
+	params := coalesce(params, '{}');
 	IF method NOT IN ('null', 'default', 'constant', 'mask', 'mask_email', 'mask_phone',
 			'truncate_ip', 'generalize', 'pseudonym', 'erase_json', 'tombstone', 'function') THEN
 		problem := format('unknown method "%s"', method);
@@ -289,7 +299,7 @@ BEGIN
 		problem := 'method "tombstone" needs a primary key to tell rows apart';
 		hint := 'Use pseudonym.';
 	ELSIF method = 'function' THEN
-		SELECT p INTO fn FROM pg_proc p WHERE p.oid = to_regprocedure(params ->> 'function');
+		SELECT p.* INTO fn FROM pg_proc p WHERE p.oid = to_regprocedure(params ->> 'function');
 		IF fn.oid IS NULL THEN
 			problem := format('there is no function %s', coalesce(params ->> 'function', '(none is given)'));
 			hint := 'Give it with its schema and argument, as params => ''{"function": "shop.mask_it(text)"}''.';

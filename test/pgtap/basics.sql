@@ -258,8 +258,8 @@ SELECT throws_ok($$SELECT retention.add_policy('event_view', 'delete', '1 day', 
 	'42809', '"event_view" cannot be governed: it is a view', 'refused: a view');
 SELECT throws_ok($$SELECT retention.add_policy('event_temp', 'delete', '1 day', 'happened_at')$$,
 	'42809', '"event_temp" cannot be governed: it is a temporary table', 'refused: a temporary table');
-SELECT throws_ok($$SELECT retention.add_policy('event', 'scrub', '1 day', 'happened_at')$$,
-	'0A000', 'action "scrub" is not available in this version', 'refused: scrub');
+SELECT throws_ok($$SELECT retention.add_policy('event', 'shred', '1 day', 'happened_at')$$,
+	'22023', 'unknown action "shred"', 'refused: an unknown action');
 SELECT throws_ok($$SELECT retention.add_policy('event', 'destroy', '1 day', 'happened_at')$$,
 	'22023', 'unknown action "destroy"', 'refused: an unknown action');
 SELECT throws_ok($$SELECT retention.add_policy('event', 'delete', '-1 day', 'happened_at', name => 'x')$$,

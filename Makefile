@@ -72,6 +72,7 @@ OBJS = \
 	src/shape.o \
 	src/shmem.o \
 	src/siphash.o \
+	src/subject.o \
 	src/subxact.o \
 	src/tag.o \
 	src/taker.o \

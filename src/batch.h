@@ -23,6 +23,7 @@ typedef struct RetBatch
 	ItemPointerData to;			/* exclusive */
 	const ItemPointerData *tids;
 	int			ntids;
+	bool		everywhere;		/* no place: an erasure asks for rows */
 	int			limit;			/* rows of a range, at most */
 	bool		skip_locked;	/* of a list */
 	bool		is_whole;		/* a partition that went whole */

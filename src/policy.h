@@ -49,6 +49,7 @@ typedef struct RetPolicy
 	/* of a scrub policy */
 	List	   *scrubs;			/* RetScrub; ret_tags_load() fills it in */
 	TimestampTz scrub_since;	/* look only at rows due after; 0: at all */
+	char	   *condition;		/* these rows, due or not; NULL: those due */
 } RetPolicy;
 
 extern RetPolicy *ret_policy_find(const char *name, bool missing_ok);

@@ -180,7 +180,9 @@ char *
 ret_predicate_due(RetQuery *query, RetPolicy *policy, TimestampTz at,
 				  bool sargable)
 {
-	char	   *over = clock_is_over(query, policy, at, sargable);
+	char	   *over = policy->condition ?
+		psprintf("(%s) IS TRUE", policy->condition) :
+		clock_is_over(query, policy, at, sargable);
 
 	if (policy->filter_sql)
 		over = psprintf("%s AND (%s)", over, policy->filter_sql);

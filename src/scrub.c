@@ -21,6 +21,7 @@
 #include "batch.h"
 #include "catalog.h"
 #include "catalog/pg_type.h"
+#include "clock.h"
 #include "executor/spi.h"
 #include "expr.h"
 #include "miscadmin.h"
@@ -117,7 +118,9 @@ watched_columns(RetLeaf *leaf, Relation rel)
 static void
 add_place(RetQuery *query, RetBatch *batch)
 {
-	if (batch->tids == NULL)
+	if (batch->everywhere)
+		ret_query_add(query, "true");
+	else if (batch->tids == NULL)
 		ret_query_add(query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
 					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->from)),
 					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->to)));
@@ -363,6 +366,30 @@ ret_batch_scrub(RetRun *run, void *arg)
 	}
 	SPI_finish();
 	table_close(rel, NoLock);
+}
+
+/*
+ * Scrubs the rows of a leaf that the condition of a policy means, in the
+ * caller's transaction. Returns how many, with their digests. Caller holds a
+ * lock on the leaf and is connected to SPI; constraints are immediate.
+ */
+uint64
+ret_scrub_condition(RetPolicy *policy, Relation rel, List *keeps,
+					const uint8 *digest_key, StringInfo digests)
+{
+	RetRun		run = {.policy = policy,.xact = RET_XACT_ATOMIC};
+	RetLeaf		leaf = {.relid = RelationGetRelid(rel)};
+	RetBatch	batch = {.leaf = &leaf,.everywhere = true};
+	Receiver	receiver;
+
+	run.cutoff = ret_now();
+	memcpy(run.digest_key, digest_key, sizeof(run.digest_key));
+	leaf.name = ret_relation_name(leaf.relid);
+	leaf.has_row_trigger = ret_relation_has_update_trigger(rel);
+	update_rows(&run, &batch, rel, keeps, &receiver);
+	appendBinaryStringInfo(digests, receiver.digester.digests.data,
+						   receiver.digester.digests.len);
+	return receiver.digester.rows;
 }
 
 /* ---------- the run ---------- */

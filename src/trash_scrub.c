@@ -63,6 +63,9 @@ typedef struct Look
 	List	   *asked;			/* Asked */
 	int			stamp;
 	TimestampTz now;
+	int64		parent_id;		/* of the records; 0: none */
+	bool		count_only;
+	int64	   *rows;			/* counts those that were taken, or NULL */
 	MemoryContext context;		/* of what follows */
 	RetRowMap  *map;
 	Tuplestorestate *answers;	/* a tuple for each row */
@@ -154,6 +157,26 @@ find_chunks(int32 relation_id, int64 deletion_id, int stamp, TimestampTz now,
 /* ---------- what is asked ---------- */
 
 /*
+ * When a row has to be looked at next; an erasure leaves that to the runs.
+ */
+static void
+add_next(RetQuery *query, RetPolicy *policy, TimestampTz now)
+{
+	const char *later = ret_query_param(query, TIMESTAMPTZOID,
+										TimestampTzGetDatum(now));
+
+	if (policy->condition)
+	{
+		ret_query_add(query, "'-infinity'::timestamptz");
+		return;
+	}
+	ret_query_add(query, "CASE WHEN isfinite(%s) AND %s THEN ",
+				  ret_predicate_clock(query, policy), ret_tags_needs(policy));
+	ret_query_add(query, "greatest(%s, %s + interval '1 hour') END",
+				  ret_predicate_due_at(query, policy), later);
+}
+
+/*
  * The question: for each policy whether it takes the row now, else when, and
  * the values that it would put.
  */
@@ -175,12 +198,7 @@ make_question(Look *look, List *keeps, RetQuery *query)
 		asked->column = column;
 		ret_query_add(query, "%s(%s) IS TRUE, ", column > 1 ? ", " : "",
 					  ret_predicate_goes(query, policy, keeps, look->now, false));
-		ret_query_add(query, "CASE WHEN isfinite(%s) AND %s THEN ",
-					  ret_predicate_clock(query, policy), ret_tags_needs(policy));
-		ret_query_add(query, "greatest(%s, %s + interval '1 hour') END",
-					  ret_predicate_due_at(query, policy),
-					  ret_query_param(query, TIMESTAMPTZOID,
-									  TimestampTzGetDatum(look->now)));
+		add_next(query, policy, look->now);
 		column += 2;
 		foreach(lc2, policy->scrubs)
 		{
@@ -372,7 +390,8 @@ write_chunk(Look *look, RetPiece *piece)
 
 		next = Min(next, row_next);
 	}
-	ret_chunk_scrub(rel, slot, changed ? &images : NULL, next, look->stamp);
+	if (!look->count_only)
+		ret_chunk_scrub(rel, slot, changed ? &images : NULL, next, look->stamp);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
 	pfree(images.data);
@@ -390,8 +409,11 @@ write_records(Look *look, RetRun *run)
 		RetRecord	record = {0};
 		ListCell   *lc2;
 
-		if (asked->rows == 0)
+		if (look->rows)
+			*look->rows += asked->rows;
+		if (asked->rows == 0 || look->count_only)
 			continue;
+		record.parent_id = look->parent_id;
 		record.policy = asked->policy->name;
 		record.policy_version = asked->policy->version;
 		record.run_id = run && run->policy->policy_id == asked->policy->policy_id ?
@@ -441,6 +463,31 @@ scrub_chunks(Look *look, RetPiece *pieces, int npieces, RetRun *run)
 		tuplestore_end(look->answers);
 	}
 	write_records(look, run);
+}
+
+/* ---------- by an erasure ---------- */
+
+/*
+ * Scrubs those rows in the trash of a table that the condition of a policy
+ * means, due or not; with "count_only" counts them. Returns how many.
+ */
+int64
+ret_trash_scrub_condition(Relation rel, RetPolicy *policy, int64 parent_id,
+						  bool count_only)
+{
+	Asked		asked = {.policy = policy};
+	Look		look = {.rel = rel,.asked = list_make1(&asked),.now = ret_now()};
+	RetPiece   *pieces;
+	int64		rows = 0;
+	int			npieces;
+
+	initStringInfo(&asked.digests);
+	look.parent_id = parent_id;
+	npieces = find_chunks(policy->relation_id, 0, 0, look.now, &pieces);
+	look.rows = &rows;
+	look.count_only = count_only;
+	scrub_chunks(&look, pieces, npieces, NULL);
+	return rows;
 }
 
 /* ---------- by a run ---------- */

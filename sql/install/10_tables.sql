@@ -231,6 +231,18 @@ CREATE TABLE retention.pii_tag (
 );
 CREATE INDEX ON retention.pii_tag (policy_id);
 
+-- A column with the key of a kind of persons.
+CREATE TABLE retention.subject_link (
+	subject     text NOT NULL,
+	relation_id integer NOT NULL,
+	column_name text NOT NULL,      -- as last seen
+	column_num  int2 NOT NULL,
+	linked_at   timestamptz NOT NULL,
+	linked_by   text NOT NULL,
+	identity    text NOT NULL,      -- of the database that this was written in
+	PRIMARY KEY (subject, relation_id)
+);
+
 -- What may still hold values that were scrubbed, until it is built anew.
 CREATE TABLE retention.stale_copy (
 	copy        regclass PRIMARY KEY,
@@ -257,6 +269,7 @@ SELECT pg_extension_config_dump('retention.shape', '');
 SELECT pg_extension_config_dump('retention.shape_shape_id_seq', '');
 SELECT pg_extension_config_dump('retention.trash_chunk', '');
 SELECT pg_extension_config_dump('retention.pii_tag', '');
+SELECT pg_extension_config_dump('retention.subject_link', '');
 SELECT pg_extension_config_dump('retention.parked', '');
 SELECT pg_extension_config_dump('retention.parked_key', '');
 

@@ -117,6 +117,17 @@ BEGIN
 				AND NOT a.attisdropped), 0)
 	WHERE t.identity <> ours;
 
+	UPDATE retention.subject_link l
+	SET identity = ours,
+		column_num = coalesce((
+			SELECT a.attnum
+			FROM retention.relation r
+				JOIN pg_attribute a ON a.attrelid = r.reloid
+			WHERE r.relation_id = l.relation_id
+				AND a.attname = l.column_name
+				AND NOT a.attisdropped), 0)
+	WHERE l.identity <> ours;
+
 	WITH adopted AS (
 	UPDATE retention.policy p
 	SET identity = ours,

@@ -504,9 +504,18 @@ BEGIN ATOMIC
 		AND a.attnum = t.column_num
 		AND t.identity = retention._identity()
 		AND t.column_name <> a.attname;
+	UPDATE retention.subject_link l
+	SET column_name = a.attname
+	FROM retention.relation r
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid
+			AND NOT a.attisdropped
+	WHERE r.relation_id = l.relation_id
+		AND a.attnum = l.column_num
+		AND l.identity = retention._identity()
+		AND l.column_name <> a.attname;
 END;
 COMMENT ON FUNCTION retention._pii_follow() IS
-	'brings the names of tagged columns up to date';
+	'brings the names of tagged columns and of keys of persons up to date';
 
 -- After rows were scrubbed: statistics are gathered anew by the run; what it
 -- cannot mend is remembered for retention.health.

@@ -7,7 +7,8 @@ REVOKE ALL ON ALL TABLES IN SCHEMA retention FROM PUBLIC;
 GRANT USAGE ON SCHEMA retention TO PUBLIC;
 
 GRANT SELECT ON retention.policies, retention.policy_history, retention.runs,
-	retention.deletions, retention.trash, retention.pii_columns, retention.progress,
+	retention.deletions, retention.trash, retention.pii_columns,
+	retention.subjects, retention.progress,
 	retention.health TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
@@ -27,6 +28,11 @@ GRANT EXECUTE ON FUNCTION
 	retention.accept_clock(),
 	retention.tag_pii(regclass, name, text, text, jsonb, interval, text, text),
 	retention.untag_pii(regclass, name),
+	retention.link_subject(text, regclass, text),
+	retention.unlink_subject(text, regclass),
+	retention.erase_subject(text, text, text, boolean),
+	-- set while a person is erased, else an error
+	retention._subject_key(),
 	retention.enable_trash(regclass, interval, text),
 	retention.disable_trash(regclass),
 	-- checked when the triggers of a dump are restored; does nothing else

@@ -33,13 +33,13 @@ OBJS = \
 	src/image.o \
 	src/json_erase.o \
 	src/json_path.o \
+	src/label.o \
 	src/launcher.o \
 	src/links.o \
 	src/method.o \
 	src/parked.o \
 	src/partition.o \
 	src/path.o \
-	src/pii.o \
 	src/pii_lexicon.o \
 	src/pii_names.o \
 	src/pii_people.o \
@@ -75,6 +75,7 @@ OBJS = \
 	src/subject.o \
 	src/subxact.o \
 	src/tag.o \
+	src/tagging.o \
 	src/taker.o \
 	src/tally.o \
 	src/trash.o \

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "drop.h"
 #include "guc.h"
+#include "label.h"
 #include "launcher.h"
 #include "shmem.h"
 
@@ -32,6 +33,7 @@ _PG_init(void)
 	ret_guc_init();
 	ret_clock_init();
 	ret_drop_init();
+	ret_label_init();
 
 	/* After the last setting: this throws away what is not defined. */
 	MarkGUCPrefixReserved("retention");

@@ -393,7 +393,7 @@ erase_table(Erasure *erasure, const Reached *reached)
 	erasure->total += erased;
 
 	erased = ret_trash_scrub_condition(rel, policy, erasure->root_id,
-									   erasure->dry_run);
+									   erasure->reason, erasure->dry_run);
 	if (erased > 0)
 		tell(erasure, reached->relid, true, erased, 0,
 			 verdict_of(erasure, erased, 0), NULL);

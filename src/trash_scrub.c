@@ -64,6 +64,7 @@ typedef struct Look
 	int			stamp;
 	TimestampTz now;
 	int64		parent_id;		/* of the records; 0: none */
+	const char *reason;			/* likewise */
 	bool		count_only;
 	int64	   *rows;			/* counts those that were taken, or NULL */
 	MemoryContext context;		/* of what follows */
@@ -414,6 +415,7 @@ write_records(Look *look, RetRun *run)
 		if (asked->rows == 0 || look->count_only)
 			continue;
 		record.parent_id = look->parent_id;
+		record.reason = look->reason;
 		record.policy = asked->policy->name;
 		record.policy_version = asked->policy->version;
 		record.run_id = run && run->policy->policy_id == asked->policy->policy_id ?
@@ -473,7 +475,7 @@ scrub_chunks(Look *look, RetPiece *pieces, int npieces, RetRun *run)
  */
 int64
 ret_trash_scrub_condition(Relation rel, RetPolicy *policy, int64 parent_id,
-						  bool count_only)
+						  const char *reason, bool count_only)
 {
 	Asked		asked = {.policy = policy};
 	Look		look = {.rel = rel,.asked = list_make1(&asked),.now = ret_now()};
@@ -483,6 +485,7 @@ ret_trash_scrub_condition(Relation rel, RetPolicy *policy, int64 parent_id,
 
 	initStringInfo(&asked.digests);
 	look.parent_id = parent_id;
+	look.reason = reason;
 	npieces = find_chunks(policy->relation_id, 0, 0, look.now, &pieces);
 	look.rows = &rows;
 	look.count_only = count_only;

@@ -297,6 +297,15 @@ FROM retention.stale_copy s
 	JOIN retention.relation r USING (relation_id)
 WHERE retention._sees(r.reloid)
 UNION ALL
+-- by their names alone, and only where tags are in use
+SELECT 'info', d.relation::text,
+	format('columns look personal and have no tag: %s',
+		string_agg(d.column_name, ', ' ORDER BY d.column_name)),
+	'see retention.detect_pii(), which also looks at values, and suggests the tags'
+FROM retention.detect_pii(NULL, 0) d
+WHERE EXISTS (SELECT FROM retention.pii_tag)
+GROUP BY d.relation
+UNION ALL
 SELECT 'critical', 'clock', format('the system clock jumped by %s; purging is suspended', clock_jump),
 	'check the time, then SELECT retention.accept_clock()'
 FROM processes

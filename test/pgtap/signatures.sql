@@ -4,10 +4,18 @@
 
 SET timezone = 'UTC';
 SET intervalstyle = 'postgres';
-SELECT plan(86);
+SELECT plan(100);
 
 CREATE TEMP TABLE expected (kind "char", name text, arguments text, result text);
 INSERT INTO expected VALUES
+	('f', 'tag_pii', 'relation regclass, column_name name, category text, '
+		'method text DEFAULT ''null''::text, params jsonb DEFAULT NULL::jsonb, '
+		'after interval DEFAULT ''30 days''::interval, clock text DEFAULT NULL::text, '
+		'filter text DEFAULT NULL::text', 'text'),
+	('f', 'untag_pii', 'relation regclass, column_name name', 'void'),
+	('f', 'link_subject', 'subject text, relation regclass, column_name text', 'void'),
+	('f', 'erase_subject', 'subject text, key text, reason text, dry_run boolean DEFAULT false',
+		'TABLE(relation regclass, in_trash boolean, erased bigint, kept bigint, verdict text, detail text)'),
 	('f', 'add_policy', 'relation regclass, action text, after interval, clock text, '
 		'filter text DEFAULT NULL::text, name text DEFAULT NULL::text, '
 		'zone text DEFAULT NULL::text, every interval DEFAULT ''01:00:00''::interval, '
@@ -133,6 +141,11 @@ CREATE TEMP TABLE expected_column (view text, "column" text, type text);
 INSERT INTO expected_column
 SELECT view, split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)
 FROM (VALUES
+	('pii_columns', 'relation regclass,column_name name,category text,method text,'
+		'params jsonb,policy text,after interval,tagged_at timestamp with time zone,'
+		'tagged_by text,is_dropped boolean'),
+	('subjects', 'subject text,relation regclass,column_name name,'
+		'linked_at timestamp with time zone,linked_by text'),
 	('policies', 'policy text,relation regclass,action text,after interval,'
 		'clock text,filter text,zone text,every interval,run_window text,'
 		'rate integer,max_fraction real,state text,reason text,'

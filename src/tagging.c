@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * pii.c
+ * tagging.c
  *		Columns are tagged as personal data.
  *
  * A tag says what a column holds and how it is scrubbed; the scrub policy
@@ -35,6 +35,7 @@
 #include "scrub.h"
 #include "subxact.h"
 #include "tag.h"
+#include "tagging.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -47,20 +48,6 @@ PG_FUNCTION_INFO_V1(retention_default_is_mutable);
 /* rows that are scrubbed for a trial, in each of so many leaves */
 #define TRIAL_ROWS 100
 #define TRIAL_LEAVES 10
-
-/* What tag_pii() was called with. */
-typedef struct Tag
-{
-	Relation	rel;
-	const char *column;
-	const char *category;
-	const char *method;
-	Datum		params;
-	bool		no_params;
-	Interval   *after;
-	char	   *clock;
-	char	   *filter;
-} Tag;
 
 /* ---------- what is refused ---------- */
 
@@ -85,7 +72,7 @@ check_column(Relation rel, const char *column)
  * Errors when the catalogs say that the method cannot work.
  */
 static void
-check_tag(const Tag *tag)
+check_tag(const RetTag *tag)
 {
 	RetUser		saved;
 	RetQuery	query;
@@ -215,7 +202,7 @@ try_scrub(RetPolicy *policy, Relation rel)
 /* ---------- the policy ---------- */
 
 static char *
-ask_default_clock(const Tag *tag)
+ask_default_clock(const RetTag *tag)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	RetUser		saved;
@@ -274,7 +261,7 @@ new_name(Relation rel)
  * if there is none. Closes the table, and opens it again.
  */
 static RetPolicy *
-find_or_create(Tag *tag)
+find_or_create(RetTag *tag)
 {
 	RetPolicy  *draft = palloc0(sizeof(RetPolicy));
 	Oid			relid = RelationGetRelid(tag->rel);
@@ -306,7 +293,7 @@ find_or_create(Tag *tag)
 }
 
 static void
-write_tag(const Tag *tag, const RetPolicy *policy)
+write_tag(const RetTag *tag, const RetPolicy *policy)
 {
 	RetUser		saved;
 	RetQuery	query;
@@ -420,10 +407,11 @@ follow_renames(void)
 /* ---------- SQL ---------- */
 
 /*
- * Tags a column. Returns the name of its policy.
+ * Tags a column. Returns the name of its policy. Caller has checked that the
+ * user governs the table, has it open, and closes it.
  */
-static char *
-tag_column(Tag *tag)
+char *
+ret_pii_tag(RetTag *tag)
 {
 	Oid			relid = RelationGetRelid(tag->rel);
 	char	   *old_policy;
@@ -453,7 +441,7 @@ retention_tag_pii(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"relation", "column_name", "category",
 	"method", NULL, "after"};
-	Tag			tag = {0};
+	RetTag		tag = {0};
 	char	   *policy;
 
 	for (int i = 0; i < 6; i++)
@@ -478,25 +466,21 @@ retention_tag_pii(PG_FUNCTION_ARGS)
 	tag.filter = PG_ARGISNULL(7) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(7));
 	if (tag.filter && *tag.filter == '\0')
 		tag.filter = NULL;
-	policy = tag_column(&tag);
+	policy = ret_pii_tag(&tag);
 	relation_close(tag.rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(policy));
 }
 
 /*
- * retention.untag_pii(relation, column_name)
+ * Takes the tag of a column back. Caller has checked that the user governs the
+ * table.
  */
-Datum
-retention_untag_pii(PG_FUNCTION_ARGS)
+void
+ret_pii_untag(Relation rel, const char *column)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	char	   *column = pstrdup(NameStr(*PG_GETARG_NAME(1)));
-	Relation	rel;
+	Oid			relid = RelationGetRelid(rel);
 	char	   *policy;
 
-	ret_check_may_govern(relid);
-	ret_identity_check();
-	rel = relation_open(relid, AccessShareLock);
 	follow_renames();
 	policy = policy_of(relid, column);
 	if (policy == NULL)
@@ -507,6 +491,21 @@ retention_untag_pii(PG_FUNCTION_ARGS)
 				 errhint("The view retention.pii_columns shows what is.")));
 	remove_tag(relid, column);
 	refresh(policy, "untag", rel);
+}
+
+/*
+ * retention.untag_pii(relation, column_name)
+ */
+Datum
+retention_untag_pii(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	rel;
+
+	ret_check_may_govern(relid);
+	ret_identity_check();
+	rel = relation_open(relid, AccessShareLock);
+	ret_pii_untag(rel, NameStr(*PG_GETARG_NAME(1)));
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
 }

@@ -5,22 +5,12 @@
 -- stay until it is gone. What the log says is compared with what was counted
 -- before, and with what logical decoding saw.
 
-\set have_pagila `test -r "$RETENTION_PAGILA/schema.sql" && test -r "$RETENTION_PAGILA/data.sql" && echo on || echo off`
+\ir load_pagila.psql
 \if :have_pagila
 \else
 \echo 1..0 # SKIP no Pagila data in RETENTION_PAGILA
 \quit
 \endif
-
-\getenv folder RETENTION_PAGILA
-\set schema :folder /schema.sql
-\set data :folder /data.sql
-\o /dev/null
-\i :schema
-\i :data
-\o
-RESET ALL;
-SET timezone = 'UTC';
 VACUUM ANALYZE;
 
 SELECT plan(35);

@@ -1,21 +1,11 @@
 -- Real data: Pagila's personal columns are found, and hardly anything else.
 
-\set have_pagila `test -r "$RETENTION_PAGILA/schema.sql" && test -r "$RETENTION_PAGILA/data.sql" && echo on || echo off`
+\ir load_pagila.psql
 \if :have_pagila
 \else
 \echo 1..0 # SKIP no Pagila data in RETENTION_PAGILA
 \quit
 \endif
-
-\getenv folder RETENTION_PAGILA
-\set schema :folder /schema.sql
-\set data :folder /data.sql
-\o /dev/null
-\i :schema
-\i :data
-\o
-RESET ALL;
-SET timezone = 'UTC';
 
 SELECT plan(6);
 

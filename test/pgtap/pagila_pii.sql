@@ -1,22 +1,12 @@
 -- Real data: everything personal in Pagila is tagged as detect_pii suggests,
 -- scrubbed, and looked for in every column of every table and in the trash.
 
-\set have_pagila `test -r "$RETENTION_PAGILA/schema.sql" && test -r "$RETENTION_PAGILA/data.sql" && echo on || echo off`
+\ir load_pagila.psql
 \if :have_pagila
 \else
 \echo 1..0 # SKIP no Pagila data in RETENTION_PAGILA
 \quit
 \endif
-
-\getenv folder RETENTION_PAGILA
-\set schema :folder /schema.sql
-\set data :folder /data.sql
-\o /dev/null
-\i :schema
-\i :data
-\o
-RESET ALL;
-SET timezone = 'UTC';
 SET client_min_messages = warning;
 VACUUM ANALYZE;
 

@@ -1,22 +1,12 @@
 -- Real data: Pagila's rentals and payments, films with their links, deleted,
 -- truncated, and restored. Every table is as it was, and the foreign keys hold.
 
-\set have_pagila `test -r "$RETENTION_PAGILA/schema.sql" && test -r "$RETENTION_PAGILA/data.sql" && echo on || echo off`
+\ir load_pagila.psql
 \if :have_pagila
 \else
 \echo 1..0 # SKIP no Pagila data in RETENTION_PAGILA
 \quit
 \endif
-
-\getenv folder RETENTION_PAGILA
-\set schema :folder /schema.sql
-\set data :folder /data.sql
-\o /dev/null
-\i :schema
-\i :data
-\o
-RESET ALL;
-SET timezone = 'UTC';
 SET client_min_messages = warning;
 VACUUM ANALYZE;
 

@@ -24,7 +24,7 @@ FROM retention.explain_row('orders', :'kept');
 \pset title 'The shop, after'
 SELECT 'orders' AS "table", count(*) AS rows, min(closed_at)::date AS oldest,
 	count(*) FILTER (WHERE disputed) AS disputed,
-	count(*) FILTER (WHERE disputed AND closed_at < now() - interval '90 days')
+	count(*) FILTER (WHERE disputed AND closed_at < now() - interval '3 months')
 		AS "disputed and kept"
 FROM orders
 UNION ALL

@@ -1,8 +1,8 @@
 -- The shop's rules. Each is one call; the workers do the rest.
 SET ROLE shop;
 
--- Orders go 90 days after they were closed, and their lines with them.
-SELECT retention.add_policy('orders', 'delete', '90 days', 'closed_at',
+-- Orders go 3 months after they were closed, and their lines with them.
+SELECT retention.add_policy('orders', 'delete', '3 months', 'closed_at',
 	name => 'closed_orders');
 
 -- A disputed order stays for a year after it was closed, whatever else says.

@@ -13,11 +13,14 @@ CREATE TABLE customers (
 );
 
 CREATE TABLE orders (
-	order_id    integer PRIMARY KEY,
-	customer_id integer NOT NULL REFERENCES customers ON DELETE CASCADE,
-	placed_at   timestamptz NOT NULL,
-	closed_at   timestamptz,        -- NULL: still open
-	disputed    boolean NOT NULL DEFAULT false
+	order_id       integer PRIMARY KEY,
+	customer_id    integer NOT NULL REFERENCES customers ON DELETE CASCADE,
+	placed_at      timestamptz NOT NULL,
+	closed_at      timestamptz,     -- NULL: still open
+	disputed       boolean NOT NULL DEFAULT false,
+	recipient_name text NOT NULL,
+	address        text,
+	phone          text
 );
 CREATE INDEX ON orders (customer_id);
 CREATE INDEX ON orders (closed_at);
@@ -60,7 +63,13 @@ SELECT order_id,
 	1 + floor(random() * 2000),
 	placed_at,
 	CASE WHEN placed_at + open < now() THEN placed_at + open END,
-	random() < 0.01
+	random() < 0.01,
+	(ARRAY['Ada','Ben','Chloe','Dev','Elif','Femi','Goro','Hana'])[1 + order_id % 8]
+		|| ' ' ||
+	(ARRAY['Adler','Brandt','Castro','Diaz','Ekman','Fischer'])[1 + order_id / 8 % 6],
+	1 + order_id % 180 || ' Market Street, Springfield',
+	'090-' || lpad((order_id * 7 % 10000)::text, 4, '0') || '-'
+		|| lpad((order_id * 13 % 10000)::text, 4, '0')
 FROM (
 	SELECT o AS order_id,
 		now() - interval '120 days' * (1 - o / 20001.0) AS placed_at,

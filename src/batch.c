@@ -133,7 +133,8 @@ ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode, List **keeps)
 	if (rel != NULL)
 	{
 		ret_relation_check(rel, root->rd_rel->relowner);
-		if (ret_relation_cascades(rel) != leaf->ncascades)
+		if (!ret_policy_is_scrub(run->policy) &&
+			ret_relation_cascades(rel) != leaf->ncascades)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_IN_USE),
 					 errmsg("foreign keys to table %s were changed during the run",

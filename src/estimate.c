@@ -136,6 +136,7 @@ ask_index(RetRun *run, void *arg)
 	if (OidIsValid(find_clock_index(rel, run->policy)))
 	{
 		clock_only.filter_sql = NULL;
+		clock_only.action = "delete";	/* whether there is anything to scrub, too */
 		SPI_connect();
 		ret_query_init(&query);
 		ret_query_add(&query,

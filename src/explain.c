@@ -382,6 +382,11 @@ judge(const RetPolicy *policy, const Facts *facts, const char *keeper,
 		verdict->reason = psprintf("the row is due at %s",
 								   timestamptz_to_str(DatumGetTimestampTz(verdict->due_at)));
 	}
+	else if (ret_policy_is_scrub(policy) && policy->scrubs == NIL)
+	{
+		verdict->verdict = "does not apply";
+		verdict->reason = "no column is tagged for this policy";
+	}
 	else if (!facts->has_data)
 	{
 		verdict->verdict = "scrubbed";

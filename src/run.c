@@ -75,6 +75,22 @@ call_body(void *arg)
 }
 
 /*
+ * Takes out of an error what may be a value of a row: the messages of data
+ * exceptions, and all details. The error is kept in records and logs.
+ */
+void
+ret_error_hide_values(ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+	{
+		error->message = psprintf("a value could not be scrubbed (SQLSTATE %s); what the server says of it is left out",
+								  unpack_sql_state(error->sqlerrcode));
+		error->context = NULL;
+	}
+	error->detail = NULL;
+}
+
+/*
  * Calls "body" in a transaction of its own and commits it. Returns false when
  * it failed; then nothing of it is left but the error, in the run's context.
  *
@@ -90,6 +106,8 @@ ret_attempt(RetRun *run, RetBody body, void *arg, ErrorData **error)
 
 	begin(run);
 	*error = ret_try(call_body, &step, true, run->context);
+	if (*error && run->policy && ret_policy_is_scrub(run->policy))
+		ret_error_hide_values(*error);
 	MemoryContextSwitchTo(caller);
 	commit(run);
 	MemoryContextSwitchTo(caller);

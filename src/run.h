@@ -73,6 +73,7 @@ extern void ret_run_end_early(RetRun *run, const char *state,
 							  const char *reason);
 extern void ret_run_block(RetRun *run, int64 rows, const char *cause);
 extern bool ret_run_deletes(const RetRun *run);
+extern void ret_error_hide_values(ErrorData *error);
 extern bool ret_error_is_transient(const ErrorData *error);
 extern bool ret_error_is_cancel(const ErrorData *error);
 extern bool ret_error_is_timeout(const RetRun *run, const ErrorData *error);

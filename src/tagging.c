@@ -29,10 +29,11 @@
 #include "policy_api.h"
 #include "policy_define.h"
 #include "query.h"
+#include "record.h"
 #include "relation.h"
 #include "rewrite/rewriteHandler.h"
 #include "sandbox.h"
-#include "scrub.h"
+#include "run.h"
 #include "subxact.h"
 #include "tag.h"
 #include "tagging.h"
@@ -182,7 +183,7 @@ try_rows(void *arg)
  * the trial. The error does not tell the row, which others may read in logs.
  */
 static void
-try_scrub(RetPolicy *policy, Relation rel)
+try_scrub(RetPolicy *policy, Relation rel, bool is_function)
 {
 	Trial		trial = {policy, RelationGetRelid(rel)};
 	ErrorData  *error = ret_try(try_rows, &trial, false, CurrentMemoryContext);
@@ -191,6 +192,9 @@ try_scrub(RetPolicy *policy, Relation rel)
 		return;
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 		ReThrowError(error);
+	/* a function is about values of rows, other methods about parameters */
+	if (is_function)
+		ret_error_hide_values(error);
 	ereport(ERROR,
 			(errcode(error->sqlerrcode),
 			 errmsg("rows of %s cannot be scrubbed so: %s",
@@ -414,18 +418,22 @@ char *
 ret_pii_tag(RetTag *tag)
 {
 	Oid			relid = RelationGetRelid(tag->rel);
+	uint8		secret[RET_DIGEST_SIZE];
 	char	   *old_policy;
 	RetPolicy  *policy;
 
 	check_column(tag->rel, tag->column);
 	ret_policy_check_table(tag->rel);
 	follow_renames();
+	/* pseudonyms are made of it, and questions cannot make it */
+	(void) ret_digest_key_load(secret, true);
 	old_policy = policy_of(relid, tag->column);
 	/* the clock of a table must not be found among what is tagged */
 	check_tag(tag);
 	policy = find_or_create(tag);
 	write_tag(tag, policy);
-	try_scrub(ret_policy_find(policy->name, false), tag->rel);
+	try_scrub(ret_policy_find(policy->name, false), tag->rel,
+			  strcmp(tag->method, "function") == 0);
 	if (old_policy && strcmp(old_policy, policy->name) != 0)
 		refresh(old_policy, "untag", tag->rel);
 	refresh(policy->name, "tag", tag->rel);

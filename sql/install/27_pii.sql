@@ -277,7 +277,15 @@ BEGIN
 	END IF;
 
 	-- does the method know the type
-	IF method = 'constant' AND NOT params ? 'value' THEN
+	IF params ->> 'shape' NOT IN ('text', 'email') THEN
+		problem := format('unknown shape "%s"', params ->> 'shape');
+		hint := 'Shapes are text and email.';
+	ELSIF method = 'generalize' AND (is_text AND params <> '{}'
+			OR params ? 'bucket' AND base IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+			OR params ? 'zone' AND base <> 'timestamptz'::regtype) THEN
+		problem := format('these parameters mean nothing for type %s', format_type(att.atttypid, att.atttypmod));
+		hint := 'Text takes none, dates take unit, timestamptz unit and zone, numbers bucket.';
+	ELSIF method = 'constant' AND NOT params ? 'value' THEN
 		problem := 'method "constant" needs a value';
 		hint := 'Give it as params => ''{"value": "..."}''.';
 	ELSIF method = 'generalize' AND base IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
@@ -340,7 +348,13 @@ BEGIN
 			AND (method = 'null' OR (method = 'constant' AND params ->> 'value' IS NULL)
 				OR (method = 'default' AND NOT att.atthasdef)) THEN
 		problem := 'it is NOT NULL';
-		hint := format('Use %s.', CASE WHEN is_text THEN 'tombstone, mask or constant'
+		hint := format('Use %s.', CASE
+			WHEN EXISTS (
+				SELECT FROM pg_index i
+				WHERE i.indrelid = relation AND i.indisunique
+					AND att.attnum = ANY (i.indkey::int2[]))
+				THEN coalesce(unique_method, 'another column: values must be unique')
+			WHEN is_text THEN 'tombstone, mask or constant'
 			WHEN base IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype) THEN 'generalize or constant'
 			ELSE 'constant' END);
 		RETURN;

@@ -300,7 +300,8 @@ UNION ALL
 -- by their names alone, and only where tags are in use
 SELECT 'info', d.relation::text,
 	format('columns look personal and have no tag: %s',
-		string_agg(d.column_name, ', ' ORDER BY d.column_name)),
+		string_agg(d.column_name::text COLLATE pg_catalog."default", ', '
+			ORDER BY d.column_name)),
 	'see retention.detect_pii(), which also looks at values, and suggests the tags'
 FROM retention.detect_pii(NULL, 0) d
 WHERE EXISTS (SELECT FROM retention.pii_tag)

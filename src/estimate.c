@@ -124,7 +124,6 @@ ask_index(RetRun *run, void *arg)
 	List	   *keeps;
 	Relation	rel = ret_batch_open(run, question->leaf, AccessShareLock,
 									 &keeps);
-	RetPolicy	clock_only = *run->policy;
 	RetQuery	query;
 	RetUser		saved;
 	char	   *plan;
@@ -135,15 +134,14 @@ ask_index(RetRun *run, void *arg)
 		return;
 	if (OidIsValid(find_clock_index(rel, run->policy)))
 	{
-		clock_only.filter_sql = NULL;
-		clock_only.action = "delete";	/* whether there is anything to scrub, too */
 		SPI_connect();
 		ret_query_init(&query);
 		ret_query_add(&query,
 					  "EXPLAIN (FORMAT JSON) SELECT FROM ONLY %s AS " RET_ROW
 					  " WHERE ", question->leaf->name);
 		ret_query_add(&query, "%s",
-					  ret_predicate_due(&query, &clock_only, run->cutoff, true));
+					  ret_predicate_clock_is_over(&query, run->policy,
+												  run->cutoff, true));
 		ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
 		/* SPI takes EXPLAIN for a command that writes */
 		ret_query_run(&query, false, 0, NULL);
@@ -237,6 +235,65 @@ count_leaves(RetRun *run, double percent, double *rows, double *due)
 }
 
 /*
+ * Counts the rows that would go by an index on the clock, up to the number
+ * that is asked for.
+ */
+static void
+ask_few(RetRun *run, void *arg)
+{
+	FractionQuestion *question = arg;
+	List	   *keeps;
+	Relation	rel = ret_batch_open(run, question->leaf, AccessShareLock,
+									 &keeps);
+	RetQuery	query;
+	RetUser		saved;
+
+	question->due = 0;
+	if (rel == NULL)
+		return;
+	SPI_connect();
+	ret_query_init(&query);
+	ret_query_add(&query, "SELECT count(*) FROM (SELECT FROM ONLY %s AS " RET_ROW
+				  " WHERE ", question->leaf->name);
+	ret_query_add(&query, "%s LIMIT %lld) AS few",
+				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
+									 true), (long long) question->rows);
+	ret_become_owner(&saved, rel->rd_rel->relowner, run->policy->zone);
+	ret_query_run(&query, true, 0, NULL);
+	ret_restore_user(&saved);
+	question->due = ret_result_int8(0, 1);
+	SPI_finish();
+	table_close(rel, NoLock);
+}
+
+/*
+ * Whether indexes show quickly that no more rows would go than that.
+ */
+static bool
+are_few(RetRun *run, int64 rows)
+{
+	int64		due = 0;
+	bool		is_known = true;
+	ListCell   *lc;
+
+	run->is_patient = true;
+	foreach(lc, run->leaves)
+	{
+		FractionQuestion question = {lfirst(lc), 0, rows + 1, 0};
+
+		is_known = ret_index_is_better(run, lfirst(lc));
+		if (!is_known)
+			break;
+		ret_do(run, ask_few, &question);
+		due += question.due;
+		if (due > rows)
+			break;
+	}
+	run->is_patient = false;
+	return is_known && due <= rows;
+}
+
+/*
  * How far the share of a sample may be from that of the table: four standard
  * errors, as if all rows of a block were alike.
  */
@@ -263,6 +320,9 @@ ret_guard_fraction(RetRun *run)
 	ListCell   *lc;
 
 	if (run->confirmed || fraction >= 1)
+		return;
+	/* few enough for the smallest table that is guarded */
+	if (are_few(run, (int64) (fraction * GUARDED_ROWS)))
 		return;
 	foreach(lc, run->leaves)
 		blocks += ((RetLeaf *) lfirst(lc))->nblocks;

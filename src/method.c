@@ -64,6 +64,9 @@ is_space(char c)
 static int
 char_size(const char *at, const char *end)
 {
+	/* true of all encodings of servers */
+	if (!IS_HIGHBIT_SET(*at))
+		return 1;
 	return Min(pg_encoding_mblen(GetDatabaseEncoding(), at), end - at);
 }
 

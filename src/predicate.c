@@ -138,9 +138,9 @@ ret_predicate_due_at(RetQuery *query, RetPolicy *policy)
  * Sargable: an index on the clock serves it. Otherwise none does, for a walk
  * over block ranges must not be planned as a scan of the index per range.
  */
-static char *
-clock_is_over(RetQuery *query, RetPolicy *policy, TimestampTz at,
-			  bool sargable)
+char *
+ret_predicate_clock_is_over(RetQuery *query, RetPolicy *policy,
+							TimestampTz at, bool sargable)
 {
 	RetBounds	bounds;
 	const char *clock = psprintf("(%s)", policy->clock_sql);
@@ -182,7 +182,7 @@ ret_predicate_due(RetQuery *query, RetPolicy *policy, TimestampTz at,
 {
 	char	   *over = policy->condition ?
 		psprintf("(%s) IS TRUE", policy->condition) :
-		clock_is_over(query, policy, at, sargable);
+		ret_predicate_clock_is_over(query, policy, at, sargable);
 
 	if (policy->filter_sql)
 		over = psprintf("%s AND (%s)", over, policy->filter_sql);
@@ -211,7 +211,7 @@ ret_predicate_kept(RetQuery *query, List *keeps, TimestampTz at)
 		appendStringInfo(&sql, "%s((%s) IS TRUE AND NOT (%s))",
 						 sql.len > 0 ? " OR " : "",
 						 keep->filter_sql ? keep->filter_sql : "true",
-						 clock_is_over(query, keep, at, false));
+						 ret_predicate_clock_is_over(query, keep, at, false));
 	}
 	return psprintf("(%s)", sql.data);
 }

@@ -14,6 +14,8 @@ extern List *ret_keeps_load(Oid relid, bool lock, const char *zone);
 extern void ret_keep_check_zone(const RetPolicy *keep, const char *zone);
 
 extern char *ret_predicate_clock(RetQuery *query, RetPolicy *policy);
+extern char *ret_predicate_clock_is_over(RetQuery *query, RetPolicy *policy,
+										 TimestampTz at, bool sargable);
 extern char *ret_predicate_due_at(RetQuery *query, RetPolicy *policy);
 extern char *ret_predicate_due(RetQuery *query, RetPolicy *policy,
 							   TimestampTz at, bool sargable);

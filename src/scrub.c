@@ -6,8 +6,9 @@
  * A batch of the engine (batch.c) with an UPDATE in place of the DELETE. All
  * methods are idempotent, and a row is taken only when a column differs from
  * what the method makes of it: so no marker is needed, a crash leaves nothing
- * to mend, and what is written again is found again. After the UPDATE each
- * row is asked once more; one that a trigger has put back counts as blocked.
+ * to mend, and what is written again is found again. Where a trigger or a
+ * function of the user has a say, each row is asked once more after the
+ * UPDATE; one that still needs it counts as blocked.
  *
  * A BEFORE trigger may move the clock ("last_update"), and by that put off
  * all other policies. The columns that policies look at, and others that hold
@@ -164,7 +165,8 @@ add_returning(RetQuery *query, RetPolicy *policy, Relation rel, List *watched)
 	ListCell   *lc;
 
 	ret_query_add(query, " RETURNING " RET_ROW ".ctid, NOT %s",
-				  ret_tags_needs(policy));
+				  ret_tags_needs_again(policy,
+									   ret_relation_has_update_trigger(rel)));
 	ret_batch_add_key(query, rel);
 	foreach(lc, watched)
 		ret_query_add(query, ", old.w%d", foreach_current_index(lc));

@@ -105,7 +105,7 @@ ret_tags_load(RetPolicy *policy)
 	ret_become_extension(&saved);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT column_name, value, needs"
+				  "SELECT column_name, value, needs, cost, is_own"
 				  " FROM retention._scrub_columns(%s)",
 				  ret_query_param(&query, INT4OID,
 								  Int32GetDatum(policy->policy_id)));
@@ -115,15 +115,45 @@ ret_tags_load(RetPolicy *policy)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(context);
 		RetScrub   *scrub = palloc(sizeof(RetScrub));
+		bool		isnull;
 
 		scrub->column = ret_result_text(i, 1);
 		scrub->value = ret_result_text(i, 2);
 		scrub->needs = ret_result_text(i, 3);
+		scrub->cost = (int) ret_result_int8(i, 4);
+		scrub->is_own = DatumGetBool(ret_result_datum(i, 5, &isnull));
 		policy->scrubs = lappend(policy->scrubs, scrub);
 		MemoryContextSwitchTo(spi);
 	}
 	ret_restore_user(&saved);
 	SPI_finish();
+}
+
+/*
+ * Whether a row holds something that these columns' methods would replace.
+ * What is cheap to ask is asked first: of a row that was not scrubbed yet
+ * nothing else is.
+ */
+static char *
+needs_of(List *scrubs)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (scrubs == NIL)
+		return "false";
+	initStringInfo(&sql);
+	for (int cost = 0; cost <= RET_SCRUB_DEAREST; cost++)
+		foreach(lc, scrubs)
+		{
+			RetScrub   *scrub = lfirst(lc);
+
+			if (scrub->cost == cost)
+				appendStringInfo(&sql, "%s%s", sql.len ? " OR " : "(",
+								 scrub->needs);
+		}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
 }
 
 /*
@@ -133,17 +163,28 @@ ret_tags_load(RetPolicy *policy)
 char *
 ret_tags_needs(RetPolicy *policy)
 {
-	StringInfoData sql;
-	ListCell   *lc;
-
 	if (policy->scrubs == NIL)
 		ret_tags_load(policy);
-	if (policy->scrubs == NIL)
-		return "false";
-	initStringInfo(&sql);
+	return needs_of(policy->scrubs);
+}
+
+/*
+ * The same of a row that was just scrubbed, where that is not certain: our own
+ * methods leave alone what they have made, unless a trigger has a say. Caller
+ * must have loaded the tags.
+ */
+char *
+ret_tags_needs_again(RetPolicy *policy, bool has_trigger)
+{
+	List	   *doubtful = NIL;
+	ListCell   *lc;
+
 	foreach(lc, policy->scrubs)
-		appendStringInfo(&sql, "%s%s", sql.len ? " OR " : "(",
-						 ((RetScrub *) lfirst(lc))->needs);
-	appendStringInfoChar(&sql, ')');
-	return sql.data;
+	{
+		RetScrub   *scrub = lfirst(lc);
+
+		if (has_trigger || !scrub->is_own)
+			doubtful = lappend(doubtful, scrub);
+	}
+	return needs_of(doubtful);
 }

@@ -153,7 +153,8 @@ COMMENT ON FUNCTION retention._primary_key(regclass) IS
 
 -- What a run of a scrub policy puts where: SQL over the row r.
 CREATE FUNCTION retention._scrub_columns(policy integer)
-	RETURNS TABLE (column_name text, value text, needs text)
+	RETURNS TABLE (column_name text, value text, needs text, cost bigint,
+		is_own boolean)
 	LANGUAGE sql STABLE STRICT
 	SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
@@ -173,7 +174,15 @@ BEGIN ATOMIC
 						AND o.opcdefault) THEN
 				format('r.%I IS DISTINCT FROM %s', a.attname, v.value)
 			ELSE format('ROW(r.%I)::record *<> ROW(%s)::record', a.attname, v.value)
-		END
+		END,
+		CASE
+			WHEN t.method = 'null' THEN 0
+			WHEN t.method IN ('constant', 'default') THEN 1
+			WHEN t.method IN ('pseudonym', 'tombstone') THEN 3
+			WHEN t.method = 'function' THEN 4
+			ELSE 2
+		END,
+		t.method <> 'function'
 	FROM retention.pii_tag t
 		JOIN retention.relation r USING (relation_id)
 		JOIN pg_attribute a ON a.attrelid = r.reloid
@@ -187,7 +196,7 @@ BEGIN ATOMIC
 	ORDER BY a.attnum;
 END;
 COMMENT ON FUNCTION retention._scrub_columns(integer) IS
-	'the columns that a policy scrubs: the new value, and whether a row needs it, as SQL over the row r';
+	'the columns that a policy scrubs: the new value, and whether a row needs it, as SQL over the row r; how dear that is to ask, from 0 on; whether the method is one of ours';
 
 -- Why a method cannot work on a column, and what would; else nothing.
 CREATE FUNCTION retention._tag_problem(relation regclass, column_name text,

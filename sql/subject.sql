@@ -96,11 +96,49 @@ SELECT relation, verdict FROM retention.erase_subject('customer', '43', 'request
 SELECT retention.unlink_subject('customer', 'newsletter');
 SELECT relation, verdict FROM retention.erase_subject('customer', '43', 'request 2026-21', true);
 
+-- others' links lead to their own rows only, and run nothing as anybody else
+GRANT REFERENCES ON staff TO regress_retention_other;
 RESET ROLE;
-SELECT count(retention.drop_policy(policy)) > 0 AS dropped FROM retention.policies WHERE relation::text ~ 'address|customer|orders|parcel|newsletter|staff';
+CREATE SCHEMA subject_evil AUTHORIZATION regress_retention_other;
+GRANT USAGE ON SCHEMA subject_evil TO PUBLIC;
+SET ROLE regress_retention_other;
+CREATE FUNCTION subject_evil.evil(v integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_user <> 'regress_retention_other' THEN RAISE EXCEPTION 'run as %', current_user; END IF;
+	RETURN true;
+END $$;
+CREATE DOMAIN subject_evil.number AS integer CHECK (subject_evil.evil(value));
+CREATE TABLE subject_evil.mine (k subject_evil.number, name text, at date, staff integer REFERENCES subject.staff);
+GRANT ALL ON subject_evil.mine TO PUBLIC;
+INSERT INTO subject_evil.mine VALUES (44, 'mine', current_date, 1);
+SELECT retention.link_subject('customer', 'subject_evil.mine', 'k');
+SELECT retention.tag_pii('subject_evil.mine', 'name', 'name');
+SET ROLE regress_retention_owner;
+SELECT relation, erased, verdict FROM retention.erase_subject('customer', '44', 'request 2026-22');
+RESET ROLE;
+SELECT relation, erased, verdict FROM retention.erase_subject('customer', '44', 'request 2026-23');
+SET ROLE regress_retention_owner;
+SELECT name FROM staff;
+
+-- what a scrub changes is what led to other rows; keys are not cut off
+CREATE TABLE account (email varchar(12) PRIMARY KEY, at date);
+CREATE TABLE letter (id integer PRIMARY KEY, email varchar(12) REFERENCES account ON UPDATE CASCADE, text text, at date);
+ALTER TABLE account ALTER email TYPE varchar(60);
+ALTER TABLE letter ALTER email TYPE varchar(60);
+INSERT INTO account VALUES ('anna@x.com', current_date), ('anna@x.co', current_date);
+INSERT INTO letter VALUES (1, 'anna@x.com', 'for Anna', current_date), (2, 'anna@x.co', 'for another', current_date);
+SELECT retention.tag_pii('account', 'email', 'email', 'pseudonym');
+SELECT retention.tag_pii('letter', 'text', 'other');
+SELECT retention.link_subject('reader', 'account', 'email');
+SELECT retention.link_subject('reader', 'letter', 'email');
+SELECT relation, erased, verdict FROM retention.erase_subject('reader', 'anna@x.com', 'request 1') WHERE relation IN ('account'::regclass, 'letter');
+SELECT l.id, l.text, a.email ~ '^p_' AS pseudonym FROM letter l JOIN account a USING (email) ORDER BY 1;
+
+RESET ROLE;
+SELECT count(retention.drop_policy(policy)) > 0 AS dropped FROM retention.policies WHERE relation::text ~ 'address|customer|orders|parcel|newsletter|staff|account|letter|mine';
 SELECT bool_and(retention.disable_trash(r.reloid) IS NOT NULL) AS disabled
 FROM retention.trash_table t JOIN retention.relation r USING (relation_id) WHERE r.reloid IS NOT NULL;
-DROP SCHEMA subject CASCADE;
+DROP SCHEMA subject, subject_evil CASCADE;
 SELECT retention.purge_trash(deleted_before => 'infinity') >= 0 AS purged;
 DROP OWNED BY regress_retention_owner, regress_retention_other;
 DROP ROLE regress_retention_owner, regress_retention_other;

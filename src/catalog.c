@@ -428,15 +428,16 @@ ret_deletion_lock(int64 deletion_id)
 }
 
 /*
- * The lock between restores (shared) and who purges single rows (exclusive),
- * until the transaction ends. Rows on their way into the trash need none.
+ * The lock on the trash of a table between restores (shared) and who purges or
+ * scrubs single rows there (exclusive), until the transaction ends. Rows on
+ * their way into the trash need none.
  */
 void
-ret_purge_lock(bool exclusive)
+ret_purge_lock(int32 relation_id, bool exclusive)
 {
 	LOCKTAG		tag;
 
-	lock_tag(&tag, 0, 3);
+	lock_tag(&tag, (uint32) relation_id, 3);
 	(void) LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false,
 					   false);
 }

@@ -24,7 +24,7 @@ extern void ret_identity_check(void);
 extern const char *ret_query_identity(RetQuery *query);
 extern void ret_governance_lock(Oid relid, bool exclusive);
 extern void ret_deletion_lock(int64 deletion_id);
-extern void ret_purge_lock(bool exclusive);
+extern void ret_purge_lock(int32 relation_id, bool exclusive);
 extern bool ret_policy_lock(int32 policy_id, bool session, LOCKTAG *tag);
 extern void ret_policy_unlock(const LOCKTAG *tag);
 

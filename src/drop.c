@@ -23,8 +23,9 @@
 #include "access/xlog.h"
 #include "catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
 #include "catalog/partition.h"
-#include "catalog/pg_inherits.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "drop.h"
@@ -40,17 +41,23 @@
 #include "tcop/utility.h"
 #include "trash.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 static ProcessUtility_hook_type next_hook = NULL;
+static object_access_hook_type next_access_hook = NULL;
+
+/* the tables that the command has dropped, while it is watched */
+static bool is_watching = false;
+static List *dropped = NIL;
 
 /* A table that the command must leave. */
 typedef struct Guarded
 {
 	Oid			relid;
-	int			ncolumns;		/* of one that waits; else -1 */
+	int64		parts;			/* columns and what is on one that waits; else -1 */
 } Guarded;
 
 /* A utility command, to be handed on. */
@@ -93,43 +100,6 @@ drops(Node *statement)
 
 /* ---------- what must stay ---------- */
 
-/*
- * How many columns a table has; -1 when it is gone.
- */
-static int
-count_columns(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int			natts;
-	int			n = 0;
-
-	if (!HeapTupleIsValid(tuple))
-		return -1;
-	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-	ReleaseSysCache(tuple);
-	for (int i = 1; i <= natts; i++)
-	{
-		/* none for a dropped one */
-		tuple = SearchSysCacheAttNum(relid, i);
-		if (HeapTupleIsValid(tuple))
-		{
-			n++;
-			ReleaseSysCache(tuple);
-		}
-	}
-	return n;
-}
-
-static Guarded *
-guard(Oid relid, bool is_parked)
-{
-	Guarded    *guarded = palloc(sizeof(Guarded));
-
-	guarded->relid = relid;
-	guarded->ncolumns = is_parked ? count_columns(relid) : -1;
-	return guarded;
-}
-
 static List *
 list_guarded(void)
 {
@@ -140,14 +110,16 @@ list_guarded(void)
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	ret_become_extension(&saved);
-	SPI_execute("SELECT relation::bigint, is_parked::int::bigint"
-				" FROM retention._trash_tables()", true, 0);
+	SPI_execute("SELECT relation::bigint, coalesce(parts, -1)"
+				" FROM retention._trash_tables()", false, 0);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
+		Guarded    *guarded = MemoryContextAlloc(caller, sizeof(Guarded));
 		MemoryContext spi = MemoryContextSwitchTo(caller);
 
-		list = lappend(list, guard((Oid) ret_result_int8(i, 1),
-								   ret_result_int8(i, 2) != 0));
+		guarded->relid = (Oid) ret_result_int8(i, 1);
+		guarded->parts = ret_result_int8(i, 2);
+		list = lappend(list, guarded);
 		MemoryContextSwitchTo(spi);
 	}
 	ret_restore_user(&saved);
@@ -168,32 +140,113 @@ find_guarded(List *list, Oid relid)
 }
 
 /*
- * Errors when a table is not there any more, or not all of one that waits.
+ * Notes which tables the command has dropped.
  */
 static void
-check_guarded(List *list)
+on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
+		  void *arg)
+{
+	if (next_access_hook)
+		next_access_hook(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP && is_watching && class_id == RelationRelationId &&
+		sub_id == 0)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+		dropped = lappend_oid(dropped, object_id);
+		MemoryContextSwitchTo(caller);
+	}
+}
+
+/*
+ * Hands a command on. Returns the tables that it has dropped, with those of
+ * commands within.
+ */
+static List *
+hand_on_watching(Command *command)
+{
+	List	   *outer = dropped;
+	bool		was_watching = is_watching;
+	List	   *result;
+
+	dropped = NIL;
+	is_watching = true;
+	PG_TRY();
+	{
+		hand_on(command);
+	}
+	PG_CATCH();
+	{
+		dropped = outer;
+		is_watching = was_watching;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	result = dropped;
+	dropped = was_watching ? list_concat(outer, result) : NIL;
+	is_watching = was_watching;
+	return result;
+}
+
+/*
+ * Whether a table that is gone has a trash, or waits: it may have got that
+ * while the command waited for its lock.
+ */
+static bool
+was_registered(Oid relid)
+{
+	RetUser		saved;
+	RetQuery	query;
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT FROM retention.relation r WHERE r.reloid::oid = %s"
+				  " AND (r.relation_id IN (SELECT relation_id FROM retention.trash_table)"
+				  " OR r.relation_id IN (SELECT relation_id FROM retention.parked))",
+				  ret_query_param(&query, OIDOID, ObjectIdGetDatum(relid)));
+	found = ret_query_run(&query, false, 0, NULL) > 0;
+	ret_restore_user(&saved);
+	SPI_finish();
+	PopActiveSnapshot();
+	return found;
+}
+
+/*
+ * Errors when the command has dropped a table that must stay, or what one that
+ * waits is made of. "before" is how they were; those that were parked since
+ * are not in it.
+ */
+static void
+check_guarded(List *before, List *gone)
 {
 	ListCell   *lc;
 
 	/* without the extension, nothing is promised any more */
 	if (!OidIsValid(get_extension_oid("retention", true)))
 		return;
-	foreach(lc, list)
-	{
-		Guarded    *guarded = lfirst(lc);
-		int			ncolumns = count_columns(guarded->relid);
-
-		if (ncolumns < 0)
+	foreach(lc, gone)
+		if (find_guarded(before, lfirst_oid(lc)) ||
+			was_registered(lfirst_oid(lc)))
 			ereport(ERROR,
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 					 errmsg("the command would destroy a table that has a trash, or waits in it"),
 					 errhint("Say DROP TABLE for the table itself, which goes to the trash then; or call retention.disable_trash(), or retention.purge_trash().")));
-		if (guarded->ncolumns >= 0 && ncolumns < guarded->ncolumns)
+	foreach(lc, list_guarded())
+	{
+		Guarded    *now = lfirst(lc);
+		Guarded    *then = find_guarded(before, now->relid);
+
+		if (then && then->parts > now->parts)
 			ereport(ERROR,
 					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("the command would drop types that columns of %s need, which goes to the trash or waits in it",
-							ret_relation_name(guarded->relid)),
-					 errhint("Move the types to another schema with ALTER TYPE ... SET SCHEMA, or let the table go for good: retention.disable_trash() before it is dropped, retention.purge_trash() after.")));
+					 errmsg("the command would drop what %s needs, which goes to the trash or waits in it",
+							ret_relation_name(now->relid)),
+					 errdetail("Its columns, constraints, triggers, policies, defaults or indexes depend on types or functions that the command drops."),
+					 errhint("Move those to another schema with ALTER ... SET SCHEMA, or let the table go for good: retention.disable_trash() before it is dropped, retention.purge_trash() after.")));
 	}
 }
 
@@ -303,7 +356,7 @@ park(Oid relid, List *guarded, const char *command, int64 root_id)
 	RetTrash   *trash;
 	Relation	rel;
 
-	if (self->ncolumns >= 0)
+	if (self->parts >= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s waits in the trash", ret_relation_name(relid)),
@@ -360,7 +413,11 @@ parked_names(DropStmt *drop, List *guarded)
 	return names;
 }
 
-static void
+/*
+ * Moves the tables, and hands on the rest of the command. Returns what that
+ * has dropped.
+ */
+static List *
 park_instead(Command *command, List *tables, List **guarded)
 {
 	DropStmt   *drop = castNode(DropStmt, command->statement->utilityStmt);
@@ -385,25 +442,16 @@ park_instead(Command *command, List *tables, List **guarded)
 		int64		id = park(lfirst_oid(lc), *guarded,
 							  GetCommandTagName(CreateCommandTag((Node *) drop)),
 							  root_id);
-		ListCell   *lc2;
 
 		if (root_id == 0)
 			root_id = id;
 		CommandCounterIncrement();
-		foreach(lc2, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
-		{
-			Guarded    *table = find_guarded(*guarded, lfirst_oid(lc2));
-
-			if (table)
-				table->ncolumns = count_columns(table->relid);
-			else
-				*guarded = lappend(*guarded, guard(lfirst_oid(lc2), true));
-		}
 	}
+	/* from here on they are among those that wait */
+	*guarded = list_guarded();
 	rest.statement = rest_of(command->statement, names);
 	rest.is_shared = false;
-	if (rest.statement)
-		hand_on(&rest);
+	return rest.statement ? hand_on_watching(&rest) : NIL;
 }
 
 static void
@@ -416,22 +464,21 @@ on_utility(PlannedStmt *statement, const char *text, bool is_shared,
 	environment, dest, completion};
 	List	   *guarded = NIL;
 	List	   *tables;
+	List	   *gone;
 
 	if (drops(statement->utilityStmt) && IsTransactionState() &&
 		!RecoveryInProgress() && !ret_parked_is_purging() &&
 		ret_extension_is_usable())
 		guarded = list_guarded();
-	if (guarded == NIL)
+	else
 	{
 		hand_on(&command);
 		return;
 	}
 	tables = tables_to_park(statement->utilityStmt, guarded);
-	if (tables == NIL)
-		hand_on(&command);
-	else
+	gone = tables == NIL ? hand_on_watching(&command) :
 		park_instead(&command, tables, &guarded);
-	check_guarded(guarded);
+	check_guarded(guarded, gone);
 }
 
 /*
@@ -442,4 +489,6 @@ ret_drop_init(void)
 {
 	next_hook = ProcessUtility_hook;
 	ProcessUtility_hook = on_utility;
+	next_access_hook = object_access_hook;
+	object_access_hook = on_access;
 }

@@ -36,6 +36,7 @@
 #include "storage/lmgr.h"
 #include "subxact.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -221,6 +222,7 @@ typedef struct Statement
 	Oid			relid;			/* its owner executes it */
 	char	   *sql;
 	bool		is_key;
+	bool		is_same;		/* the table that had the key, of the same owner */
 } Statement;
 
 /*
@@ -255,7 +257,7 @@ list_statements(int64 deletion_id)
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT coalesce(relation, 0)::bigint, statement,"
-				  " is_key::int::bigint FROM retention._unpark_statements(%s)",
+				  " is_key::int::bigint, is_same::int::bigint FROM retention._unpark_statements(%s)",
 				  ret_query_param(&query, INT8OID, Int64GetDatum(deletion_id)));
 	ret_query_run(&query, false, 0, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -266,6 +268,7 @@ list_statements(int64 deletion_id)
 		statement->relid = (Oid) ret_result_int8(i, 1);
 		statement->sql = ret_result_text(i, 2);
 		statement->is_key = ret_result_int8(i, 3) != 0;
+		statement->is_same = ret_result_int8(i, 4) != 0;
 		statements = lappend(statements, statement);
 		MemoryContextSwitchTo(spi);
 	}
@@ -309,6 +312,15 @@ restore_key(Statement *statement, bool skips)
 	{
 		ereport(WARNING,
 				(errmsg("a foreign key is not restored, for its table does not exist any more"),
+				 errdetail_internal("%s", statement->sql)));
+		return;
+	}
+	/* nobody binds a table of others that came into its name */
+	if (!statement->is_same &&
+		!ret_user_governs(GetUserId(), ret_relation_owner(statement->relid)))
+	{
+		ereport(WARNING,
+				(errmsg("a foreign key is not restored, for its table is another one now"),
 				 errdetail_internal("%s", statement->sql)));
 		return;
 	}
@@ -507,7 +519,7 @@ drop_table(Oid relid)
 	is_purging = true;
 	PG_TRY();
 	{
-		if (SPI_execute(psprintf("DROP TABLE %s", ret_relation_name(relid)),
+		if (SPI_execute(psprintf("DROP TABLE %s CASCADE", ret_relation_name(relid)),
 						false, 0) < 0)
 			elog(ERROR, "could not drop %s", ret_relation_name(relid));
 	}
@@ -545,6 +557,28 @@ drop_parked(RetParked *table, int64 deletion_id)
 }
 
 /*
+ * Whether a table still waits where it was put; its owner may have moved it.
+ */
+static bool
+is_in_place(const RetParked *table)
+{
+	char	   *schema;
+	ListCell   *lc;
+
+	if (!OidIsValid(table->relid))
+		return true;
+	LockRelationOid(table->relid, AccessExclusiveLock);
+	if (get_rel_relkind(table->relid) == '\0' ||
+		get_rel_relispartition(table->relid))
+		return false;
+	schema = get_namespace_name(get_rel_namespace(table->relid));
+	foreach(lc, table->places)
+		if (schema && strcmp(schema, lfirst(lc)) == 0)
+			return true;
+	return false;
+}
+
+/*
  * Records the rows of a table that waits, and drops it. Returns how many rows
  * it were; 0 also when it is not there any more, or held. Reads all of the
  * table, once.
@@ -555,10 +589,17 @@ ret_parked_purge(int64 deletion_id)
 	RetParked  *table;
 	int64		total;
 
-	ret_purge_lock(true);
 	table = find_to_purge(deletion_id);
 	if (table == NULL)
 		return 0;
+	if (!is_in_place(table))
+	{
+		ereport(WARNING,
+				(errmsg("%s has left the trash, and is not purged",
+						ret_relation_name(table->relid) ?
+						ret_relation_name(table->relid) : "a dropped table")));
+		table->relid = InvalidOid;
+	}
 	total = OidIsValid(table->relid) ? record_tree(deletion_id, table) : 0;
 	drop_parked(table, deletion_id);
 	return total;

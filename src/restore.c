@@ -703,13 +703,37 @@ root_of(int64 deletion_id)
 	return root_id;
 }
 
+/*
+ * Locks the trash of the tables that the rows are of, and scrubs what is due,
+ * so that it does not come back.
+ */
+static void
+lock_trash(Restore *restore, int64 deletion_id, int row)
+{
+	bool		scrubs = !restore->dry_run && ret_trash_is_scrubbed();
+	RetPiece   *pieces;
+	int64		nrows;
+	int			npieces = ret_pieces_find(deletion_id, row, false, &pieces,
+										  &nrows);
+
+	for (int i = 0; i < npieces; i++)
+		if (i == 0 || pieces[i].relation_id != pieces[i - 1].relation_id)
+			ret_purge_lock(pieces[i].relation_id, scrubs);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!scrubs)
+		return;
+	ret_trash_scrub_deletion(deletion_id);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
 static Datum
 do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Restore    *restore = palloc0(sizeof(Restore));
 	List	   *parked;
-	bool		is_scrubbed;
 	ErrorData  *error;
 
 	restore->context = CurrentMemoryContext;
@@ -718,16 +742,9 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 	restore->dry_run = PG_GETARG_BOOL(2);
 	InitMaterializedSRF(fcinfo, 0);
 	ret_identity_check();
-	is_scrubbed = !restore->dry_run && ret_trash_is_scrubbed();
-	ret_purge_lock(is_scrubbed);
 	ret_deletion_lock(root_of(deletion_id));
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (is_scrubbed)
-	{
-		ret_trash_scrub_deletion(deletion_id);
-		PopActiveSnapshot();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
+	lock_trash(restore, deletion_id, row);
 	SPI_connect();
 	ret_constraints_immediate();
 	SPI_finish();

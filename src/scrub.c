@@ -156,7 +156,8 @@ add_old_rows(RetQuery *query, RetBatch *batch, List *watched,
 	ret_query_add(query, " AND %s", goes);
 	if (batch->tids == NULL && batch->limit > 0)
 		ret_query_add(query, " LIMIT %d", batch->limit);
-	ret_query_add(query, ") ");
+	/* locked: a row that somebody changes meanwhile is joined as it became */
+	ret_query_add(query, " FOR UPDATE) ");
 }
 
 static void
@@ -371,19 +372,22 @@ ret_batch_scrub(RetRun *run, void *arg)
 }
 
 /*
- * Scrubs the rows of a leaf that the condition of a policy means, in the
- * caller's transaction. Returns how many, with their digests. Caller holds a
- * lock on the leaf and is connected to SPI; constraints are immediate.
+ * Scrubs those rows of a leaf that the condition of a policy means, and that
+ * are in a list (NULL: anywhere), in the caller's transaction. Returns how
+ * many, with their digests. Caller holds a lock on the leaf and is connected
+ * to SPI; constraints are immediate.
  */
 uint64
-ret_scrub_condition(RetPolicy *policy, Relation rel, List *keeps,
-					const uint8 *digest_key, StringInfo digests)
+ret_scrub_rows(RetPolicy *policy, Relation rel, List *keeps,
+			   const ItemPointerData *tids, int ntids,
+			   const uint8 *digest_key, StringInfo digests)
 {
 	RetRun		run = {.policy = policy,.xact = RET_XACT_ATOMIC};
 	RetLeaf		leaf = {.relid = RelationGetRelid(rel)};
-	RetBatch	batch = {.leaf = &leaf,.everywhere = true};
+	RetBatch	batch = {.leaf = &leaf,.tids = tids,.ntids = ntids};
 	Receiver	receiver;
 
+	batch.everywhere = tids == NULL;
 	run.cutoff = ret_now();
 	memcpy(run.digest_key, digest_key, sizeof(run.digest_key));
 	leaf.name = ret_relation_name(leaf.relid);

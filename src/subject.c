@@ -5,10 +5,14 @@
  *
  * Which rows of which tables are a person's is said by
  * retention._subject_reach() as SQL over each table (29_subject.sql), with
- * the function retention._subject_key() in place of the key. What is tagged
- * in these rows is scrubbed at once, due or not, as a scrub policy would:
- * in the owner's sandbox, in tables and in the trash. Rows that a keep policy
- * protects stay as they are and are told.
+ * the function retention._subject_key() in place of the key. The tables of
+ * each owner are a world of their own: nobody's link leads to rows of others,
+ * and nothing of one owner runs as another.
+ *
+ * First all rows are found and locked, for what is scrubbed in one table may
+ * be what leads to the next. Then what is tagged in them is scrubbed at once,
+ * due or not, as a scrub policy would: in the trash, and in the tables. Rows
+ * that a keep policy protects stay as they are and are told.
  *
  * All in the caller's transaction; one record for the request, which has the
  * digest of the key, and one for each table, which hangs on it.
@@ -51,11 +55,24 @@ PG_FUNCTION_INFO_V1(retention_subject_key);
 /* the key of the person that is erased now */
 static char *erased_key = NULL;
 
+/* The rows of a leaf that are a person's. */
+typedef struct Found
+{
+	Oid			leaf;
+	ItemPointerData *tids;
+	int			ntids;
+} Found;
+
 /* A table that holds something tagged about somebody. */
 typedef struct Reached
 {
 	Oid			relid;
 	char	   *condition;		/* his rows; NULL: nothing leads there */
+	RetPolicy  *policy;			/* its scrub policies as one */
+	List	   *found;			/* Found */
+	int64		erased;
+	int64		kept;
+	int64		erased_in_trash;
 } Reached;
 
 typedef struct Erasure
@@ -68,6 +85,7 @@ typedef struct Erasure
 	uint8		digest_key[RET_DIGEST_SIZE];
 	ReturnSetInfo *result;
 	int64		total;
+	Oid			owner;			/* whose tables are looked at now */
 } Erasure;
 
 /*
@@ -208,8 +226,55 @@ find_linked(const char *subject)
 	return relation_id;
 }
 
+/*
+ * The owners of linked tables that the user governs.
+ */
 static List *
-list_reached(const char *subject)
+list_owners(const char *subject)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *owners = NIL;
+	RetUser		saved;
+	RetQuery	query;
+	ListCell   *lc;
+	List	   *governed = NIL;
+
+	SPI_connect();
+	ret_become_extension(&saved);
+	SPI_execute("SELECT retention._pii_follow()", false, 0);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT DISTINCT c.relowner::bigint"
+				  " FROM retention.subject_link l"
+				  " JOIN retention.relation r USING (relation_id)"
+				  " JOIN pg_catalog.pg_class c ON c.oid = r.reloid"
+				  " WHERE l.subject = %s AND l.identity = %s ORDER BY 1",
+				  ret_query_text(&query, subject),
+				  ret_query_identity(&query));
+	ret_query_run(&query, false, 0, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		owners = lappend_oid(owners, (Oid) ret_result_int8(i, 1));
+		MemoryContextSwitchTo(spi);
+	}
+	ret_restore_user(&saved);
+	SPI_finish();
+	foreach(lc, owners)
+		if (ret_user_governs(GetUserId(), lfirst_oid(lc)))
+			governed = lappend_oid(governed, lfirst_oid(lc));
+	if (governed == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to erase persons of subject \"%s\"",
+						subject),
+				 errhint("Ask the owner of its tables, or become a member of the role in \"retention.admin_role\".")));
+	return governed;
+}
+
+static List *
+list_reached(const char *subject, Oid owner)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	List	   *list = NIL;
@@ -218,17 +283,17 @@ list_reached(const char *subject)
 
 	SPI_connect();
 	ret_become_extension(&saved);
-	SPI_execute("SELECT retention._pii_follow()", false, 0);
 	ret_query_init(&query);
 	ret_query_add(&query,
 				  "SELECT relation::oid::bigint, condition"
-				  " FROM retention._subject_reach(%s)",
-				  ret_query_text(&query, subject));
+				  " FROM retention._subject_reach(%s, %s)",
+				  ret_query_text(&query, subject),
+				  ret_query_param(&query, OIDOID, ObjectIdGetDatum(owner)));
 	ret_query_run(&query, false, 0, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
-		Reached    *reached = palloc(sizeof(Reached));
+		Reached    *reached = palloc0(sizeof(Reached));
 
 		reached->relid = (Oid) ret_result_int8(i, 1);
 		reached->condition = ret_result_text(i, 2);
@@ -287,28 +352,51 @@ tell(Erasure *erasure, Oid relid, bool in_trash, int64 erased, int64 kept,
 }
 
 /*
- * Counts the rows of a leaf that are meant and hold something: those that
- * would go, and those that are kept.
+ * Finds the rows of a leaf that are meant and hold something, and locks them;
+ * counts those that are kept.
  */
 static void
-count_rows(RetPolicy *policy, Relation rel, List *keeps, int64 *goes,
-		   int64 *kept)
+find_rows(Erasure *erasure, Reached *reached, Oid leaf)
 {
+	Relation	rel = table_open(leaf, RowExclusiveLock);
+	RetPolicy  *policy = reached->policy;
+	TimestampTz now = ret_now();
+	Found	   *found = palloc(sizeof(Found));
+	RetTidReceiver tids;
+	List	   *keeps;
 	RetQuery	query;
 	RetUser		saved;
-	TimestampTz now = ret_now();
 
+	ret_relation_check(rel, erasure->owner);
+	keeps = ret_keeps_load(leaf, true, policy->zone);
+	ret_tid_receiver_init(&tids);
+	SPI_connect();
 	ret_query_init(&query);
-	ret_query_add(&query, "SELECT count(*), count(*) FILTER (WHERE %s)",
-				  ret_predicate_kept(&query, keeps, now));
-	ret_query_add(&query, " FROM ONLY %s AS " RET_ROW " WHERE ",
-				  ret_relation_name(RelationGetRelid(rel)));
-	ret_query_add(&query, "%s", ret_predicate_due(&query, policy, now, false));
-	ret_become_owner(&saved, rel->rd_rel->relowner, policy->zone);
-	ret_query_run(&query, false, 0, NULL);
+	ret_query_add(&query, "SELECT " RET_ROW ".ctid FROM ONLY %s AS " RET_ROW
+				  " WHERE ", ret_relation_name(leaf));
+	ret_query_add(&query, "%s%s",
+				  ret_predicate_goes(&query, policy, keeps, now, false),
+				  erasure->dry_run ? "" : " FOR UPDATE");
+	ret_become_owner(&saved, erasure->owner, policy->zone);
+	ret_query_run(&query, false, 0, &tids.receiver);
+	if (keeps != NIL)
+	{
+		ret_query_init(&query);
+		ret_query_add(&query, "SELECT count(*) FROM ONLY %s AS " RET_ROW
+					  " WHERE ", ret_relation_name(leaf));
+		ret_query_add(&query, "%s AND ",
+					  ret_predicate_due(&query, policy, now, false));
+		ret_query_add(&query, "%s", ret_predicate_kept(&query, keeps, now));
+		ret_query_run(&query, false, 0, NULL);
+		reached->kept += ret_result_int8(0, 1);
+	}
 	ret_restore_user(&saved);
-	*kept += ret_result_int8(0, 2);
-	*goes += ret_result_int8(0, 1) - ret_result_int8(0, 2);
+	SPI_finish();
+	found->leaf = leaf;
+	found->tids = tids.tids;
+	found->ntids = tids.ntids;
+	reached->found = lappend(reached->found, found);
+	table_close(rel, NoLock);
 }
 
 static void
@@ -332,28 +420,31 @@ write_record(Erasure *erasure, RetPolicy *policy, Relation rel, int64 rows,
 	(void) ret_record_write(&record, rows, digests);
 }
 
+/*
+ * Scrubs rows of a leaf that were found. What an update of another table has
+ * moved meanwhile, by a foreign key, is found once more.
+ */
 static void
-erase_leaf(Erasure *erasure, RetPolicy *policy, Oid leaf, int64 *erased,
-		   int64 *kept)
+erase_leaf(Erasure *erasure, Reached *reached, Found *found)
 {
-	Relation	rel = table_open(leaf, RowExclusiveLock);
+	Relation	rel = table_open(found->leaf, RowExclusiveLock);
+	RetPolicy	found_rows = *reached->policy;
 	List	   *keeps;
 	StringInfoData digests;
-	int64		goes = 0;
+	int64		rows;
 
-	ret_relation_check(rel, ret_relation_owner(policy->relid));
-	keeps = ret_keeps_load(leaf, true, policy->zone);
+	found_rows.condition = "true";
+	initStringInfo(&digests);
 	SPI_connect();
-	count_rows(policy, rel, keeps, &goes, kept);
-	if (goes > 0 && !erasure->dry_run)
-	{
-		initStringInfo(&digests);
-		goes = ret_scrub_condition(policy, rel, keeps, erasure->digest_key,
-								   &digests);
-		write_record(erasure, policy, rel, goes, &digests);
-	}
+	keeps = ret_keeps_load(found->leaf, true, reached->policy->zone);
+	rows = ret_scrub_rows(&found_rows, rel, keeps, found->tids, found->ntids,
+						  erasure->digest_key, &digests);
+	if (rows < found->ntids)
+		rows += ret_scrub_rows(reached->policy, rel, keeps, NULL, 0,
+							   erasure->digest_key, &digests);
+	write_record(erasure, reached->policy, rel, rows, &digests);
 	SPI_finish();
-	*erased += goes;
+	reached->erased += rows;
 	table_close(rel, NoLock);
 }
 
@@ -367,38 +458,85 @@ verdict_of(const Erasure *erasure, int64 erased, int64 kept)
 	return erasure->dry_run ? "would be erased" : "erased";
 }
 
+/*
+ * Finds the rows of a table that are the person's.
+ */
 static void
-erase_table(Erasure *erasure, const Reached *reached)
+find_in_table(Erasure *erasure, Reached *reached)
 {
-	RetPolicy  *policy;
-	Relation	rel;
-	int64		erased = 0;
-	int64		kept = 0;
+	Relation	rel = table_open(reached->relid, RowExclusiveLock);
 	ListCell   *lc;
 
+	reached->policy = policy_for(reached);
+	ret_relation_check(rel, erasure->owner);
+	table_close(rel, NoLock);
+	if (!erasure->dry_run)
+		ret_purge_lock(reached->policy->relation_id, true);
+	foreach(lc, ret_relation_leaves(reached->relid))
+		find_rows(erasure, reached, lfirst_oid(lc));
+	foreach(lc, reached->found)
+		reached->erased += erasure->dry_run ?
+			((Found *) lfirst(lc))->ntids : 0;
+}
+
+static void
+erase_in_trash(Erasure *erasure, Reached *reached)
+{
+	Relation	rel = table_open(reached->relid, RowExclusiveLock);
+
+	reached->erased_in_trash =
+		ret_trash_scrub_condition(rel, reached->policy, erasure->root_id,
+								  erasure->reason, erasure->dry_run);
+	table_close(rel, NoLock);
+}
+
+static void
+erase_in_table(Erasure *erasure, Reached *reached)
+{
+	ListCell   *lc;
+
+	foreach(lc, reached->found)
+	{
+		Found	   *found = lfirst(lc);
+
+		if (found->ntids == 0 || erasure->dry_run)
+			continue;
+		erase_leaf(erasure, reached, found);
+		CommandCounterIncrement();
+	}
+}
+
+static void
+tell_table(Erasure *erasure, Reached *reached)
+{
 	if (reached->condition == NULL)
 	{
 		tell(erasure, reached->relid, false, 0, 0, "not reached",
 			 "neither a link nor a foreign key leads to this tagged table");
 		return;
 	}
-	policy = policy_for(reached);
-	rel = table_open(reached->relid, RowExclusiveLock);
-	ret_relation_check(rel, rel->rd_rel->relowner);
-	foreach(lc, ret_relation_leaves(reached->relid))
-		erase_leaf(erasure, policy, lfirst_oid(lc), &erased, &kept);
-	tell(erasure, reached->relid, false, erased, kept,
-		 verdict_of(erasure, erased, kept),
-		 kept > 0 ? "a keep policy protects rows" : NULL);
-	erasure->total += erased;
+	tell(erasure, reached->relid, false, reached->erased, reached->kept,
+		 verdict_of(erasure, reached->erased, reached->kept),
+		 reached->kept > 0 ? "a keep policy protects rows" : NULL);
+	if (reached->erased_in_trash > 0)
+		tell(erasure, reached->relid, true, reached->erased_in_trash, 0,
+			 verdict_of(erasure, reached->erased_in_trash, 0), NULL);
+	erasure->total += reached->erased + reached->erased_in_trash;
+}
 
-	erased = ret_trash_scrub_condition(rel, policy, erasure->root_id,
-									   erasure->reason, erasure->dry_run);
-	if (erased > 0)
-		tell(erasure, reached->relid, true, erased, 0,
-			 verdict_of(erasure, erased, 0), NULL);
-	erasure->total += erased;
-	table_close(rel, NoLock);
+/*
+ * Calls a step for each table that something leads to.
+ */
+static void
+each(Erasure *erasure, List *tables,
+	 void (*step) (Erasure *erasure, Reached *reached))
+{
+	ListCell   *lc;
+
+	foreach(lc, tables)
+		if (((Reached *) lfirst(lc))->condition)
+			step(erasure, lfirst(lc));
+	CommandCounterIncrement();
 }
 
 /*
@@ -427,25 +565,43 @@ record_request(Erasure *erasure, const char *key)
 }
 
 /*
+ * Erases the person in the tables of one owner. What is told of them is told
+ * after all is done.
+ */
+static void
+erase_of_owner(Erasure *erasure)
+{
+	List	   *tables = list_reached(erasure->subject, erasure->owner);
+	ListCell   *lc;
+
+	each(erasure, tables, find_in_table);
+	each(erasure, tables, erase_in_trash);
+	each(erasure, tables, erase_in_table);
+	foreach(lc, tables)
+		tell_table(erasure, lfirst(lc));
+}
+
+/*
  * Erases, with the key where the conditions find it.
  */
 static void
-erase_tables(Erasure *erasure, List *tables, char *key)
+erase_of_owners(Erasure *erasure, List *owners, char *key)
 {
+	char	   *outer = erased_key;
 	ListCell   *lc;
 
 	erased_key = key;
 	PG_TRY();
 	{
-		foreach(lc, tables)
+		foreach(lc, owners)
 		{
-			erase_table(erasure, lfirst(lc));
-			CommandCounterIncrement();
+			erasure->owner = lfirst_oid(lc);
+			erase_of_owner(erasure);
 		}
 	}
 	PG_FINALLY();
 	{
-		erased_key = NULL;
+		erased_key = outer;
 	}
 	PG_END_TRY();
 }
@@ -458,8 +614,7 @@ retention_erase_subject(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"subject", "key", "reason", "dry_run"};
 	Erasure		erasure = {0};
-	List	   *tables;
-	ListCell   *lc;
+	List	   *owners;
 	char	   *key;
 
 	for (int i = 0; i < 4; i++)
@@ -477,18 +632,14 @@ retention_erase_subject(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	ret_identity_check();
 	erasure.relation_id = find_linked(erasure.subject);
-	tables = list_reached(erasure.subject);
-	foreach(lc, tables)
-		if (((Reached *) lfirst(lc))->condition)
-			ret_check_may_govern(((Reached *) lfirst(lc))->relid);
-	ret_purge_lock(true);
+	owners = list_owners(erasure.subject);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	ret_constraints_immediate();
 	SPI_finish();
 	(void) ret_digest_key_load(erasure.digest_key, true);
 	erasure.root_id = erasure.dry_run ? 0 : ret_record_next_id();
-	erase_tables(&erasure, tables, key);
+	erase_of_owners(&erasure, owners, key);
 	if (!erasure.dry_run)
 		record_request(&erasure, key);
 	PopActiveSnapshot();

@@ -52,9 +52,12 @@ ret_tags_of_policy(int32 policy_id)
 	ret_become_extension(&saved);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT column_num::bigint FROM retention.pii_tag"
-				  " WHERE policy_id = %s AND column_num > 0"
-				  " AND identity = %s ORDER BY 1",
+				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
+				  " JOIN retention.relation r USING (relation_id)"
+				  " JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid"
+				  " AND a.attnum = t.column_num AND NOT a.attisdropped"
+				  " WHERE t.policy_id = %s AND t.column_num > 0"
+				  " AND t.identity = %s ORDER BY 1",
 				  ret_query_param(&query, INT4OID, Int32GetDatum(policy_id)),
 				  ret_query_identity(&query));
 	numbers = load_numbers(&query, caller);
@@ -80,6 +83,8 @@ ret_tags_of_table(Oid relid)
 	ret_query_add(&query,
 				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
 				  " JOIN retention.relation r USING (relation_id)"
+				  " JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid"
+				  " AND a.attnum = t.column_num AND NOT a.attisdropped"
 				  " WHERE r.reloid = %s AND t.column_num > 0"
 				  " AND t.identity = %s ORDER BY 1",
 				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),

@@ -422,6 +422,13 @@ ret_pii_tag(RetTag *tag)
 	char	   *old_policy;
 	RetPolicy  *policy;
 
+	if (*tag->category == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("category must not be empty"),
+				 errhint("It says what the column holds, such as name, email or address.")));
+	if (tag->filter && *tag->filter == '\0')
+		tag->filter = NULL;
 	check_column(tag->rel, tag->column);
 	ret_policy_check_table(tag->rel);
 	follow_renames();
@@ -460,11 +467,6 @@ retention_tag_pii(PG_FUNCTION_ARGS)
 	tag.rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
 	tag.column = pstrdup(NameStr(*PG_GETARG_NAME(1)));
 	tag.category = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	if (*tag.category == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("category must not be empty"),
-				 errhint("It says what the column holds, such as name, email or address.")));
 	tag.method = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	tag.no_params = PG_ARGISNULL(4);
 	tag.params = PG_GETARG_DATUM(4);
@@ -472,8 +474,6 @@ retention_tag_pii(PG_FUNCTION_ARGS)
 	ret_interval_check(tag.after, "after");
 	tag.clock = PG_ARGISNULL(6) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(6));
 	tag.filter = PG_ARGISNULL(7) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(7));
-	if (tag.filter && *tag.filter == '\0')
-		tag.filter = NULL;
 	policy = ret_pii_tag(&tag);
 	relation_close(tag.rel, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text(policy));

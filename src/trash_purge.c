@@ -49,6 +49,7 @@ typedef struct Place
 {
 	Oid			table;
 	ItemPointerData tid;
+	int32		relation_id;
 } Place;
 
 /*
@@ -78,8 +79,8 @@ mark_rows(TupleTableSlot *slot, List *ids)
 
 /*
  * Takes the chunks that a query finds, as (tableoid::bigint, ctid). With ids
- * only those rows. Returns how many rows went. Caller holds the lock against
- * others who take rows.
+ * only those rows. Returns how many rows went. Takes the locks on the trash of
+ * their tables.
  */
 static int64
 take_found(RetQuery *query, List *ids)
@@ -102,10 +103,15 @@ take_found(RetQuery *query, List *ids)
 
 		places[i].table = (Oid) ret_result_int8(i, 1);
 		places[i].tid = *(ItemPointer) DatumGetPointer(ret_result_datum(i, 2, &isnull));
+		places[i].relation_id = (int32) ret_result_int8(i, 3);
 	}
 	ret_restore_user(&saved);
 	SPI_finish();
 
+	for (uint64 i = 0; i < n; i++)
+		if (i == 0 || places[i].relation_id != places[i - 1].relation_id)
+			ret_purge_lock(places[i].relation_id, true);
+	PushActiveSnapshot(GetLatestSnapshot());
 	ret_trash_taker_begin(&taker, "purge", false);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -120,10 +126,10 @@ take_found(RetQuery *query, List *ids)
 			rel = table_open(places[i].table, RowExclusiveLock);
 			slot = table_slot_create(rel, NULL);
 		}
-		if (!table_tuple_fetch_row_version(rel, &places[i].tid,
-										   GetActiveSnapshot(), slot))
-			elog(ERROR, "a chunk of the trash has vanished");
-		ret_trash_take(&taker, rel, slot, mark_rows(slot, ids));
+		/* one that somebody has taken before we had the lock is not ours */
+		if (table_tuple_fetch_row_version(rel, &places[i].tid,
+										  GetActiveSnapshot(), slot))
+			ret_trash_take(&taker, rel, slot, mark_rows(slot, ids));
 	}
 	if (slot)
 	{
@@ -131,6 +137,7 @@ take_found(RetQuery *query, List *ids)
 		table_close(rel, NoLock);
 	}
 	ret_trash_taker_end(&taker);
+	PopActiveSnapshot();
 	pfree(places);
 	return taker.total;
 }
@@ -235,10 +242,9 @@ purge_parent(RetRun *run, void *arg)
 	if (!ret_extension_is_usable())
 		return;
 	ret_batch_lock_timeout();
-	ret_purge_lock(true);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT tableoid::bigint, ctid FROM ONLY retention.trash_chunk"
+				  "SELECT tableoid::bigint, ctid, relation_id::bigint FROM ONLY retention.trash_chunk"
 				  " WHERE purge_after <= %s LIMIT %d",
 				  ret_query_param(&query, TIMESTAMPTZOID,
 								  TimestampTzGetDatum(ret_now())),
@@ -451,9 +457,13 @@ purge_rows(FunctionCallInfo fcinfo, Oid relid)
 	RetQuery	query;
 	List	   *ids = NIL;
 
+	/* before anything is looked for, where it is known what */
+	if (OidIsValid(relid))
+		ret_purge_lock(ret_register(relid), true);
 	ret_query_init(&query);
 	ret_query_add(&query,
-				  "SELECT c.tableoid::bigint, c.ctid FROM retention.trash_chunk c");
+				  "SELECT c.tableoid::bigint, c.ctid, c.relation_id::bigint"
+				  " FROM retention.trash_chunk c");
 	add_conditions(&query, fcinfo, relid);
 	if (!PG_ARGISNULL(2))
 	{
@@ -465,7 +475,7 @@ purge_rows(FunctionCallInfo fcinfo, Oid relid)
 					  " BETWEEN c.first AND c.first + c.rows - 1)",
 					  array, RET_TRASH_IDS, RET_TRASH_IDS);
 	}
-	ret_query_add(&query, " ORDER BY 1, 2");
+	ret_query_add(&query, " ORDER BY 1, 3, 2");
 	return take_found(&query, ids);
 }
 
@@ -499,7 +509,6 @@ retention_purge_trash(PG_FUNCTION_ARGS)
 
 	check_may_purge(relid);
 	ret_identity_check();
-	ret_purge_lock(true);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rows = purge_rows(fcinfo, relid);
 	rows += purge_tables(fcinfo, relid);

@@ -391,7 +391,8 @@ write_chunk(Look *look, RetPiece *piece)
 
 		next = Min(next, row_next);
 	}
-	if (!look->count_only)
+	/* an erasure has looked for one person only */
+	if (look->rows == NULL || (changed && !look->count_only))
 		ret_chunk_scrub(rel, slot, changed ? &images : NULL, next, look->stamp);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);
@@ -471,7 +472,8 @@ scrub_chunks(Look *look, RetPiece *pieces, int npieces, RetRun *run)
 
 /*
  * Scrubs those rows in the trash of a table that the condition of a policy
- * means, due or not; with "count_only" counts them. Returns how many.
+ * means, due or not; with "count_only" counts them. Returns how many. Caller
+ * holds the lock on the trash of the table, unless it counts.
  */
 int64
 ret_trash_scrub_condition(Relation rel, RetPolicy *policy, int64 parent_id,
@@ -489,7 +491,9 @@ ret_trash_scrub_condition(Relation rel, RetPolicy *policy, int64 parent_id,
 	npieces = find_chunks(policy->relation_id, 0, 0, look.now, &pieces);
 	look.rows = &rows;
 	look.count_only = count_only;
+	PushActiveSnapshot(GetLatestSnapshot());
 	scrub_chunks(&look, pieces, npieces, NULL);
+	PopActiveSnapshot();
 	return rows;
 }
 
@@ -563,7 +567,8 @@ scrub_some(RetRun *run, void *arg)
 	if (!ret_extension_is_usable())
 		return;
 	ret_batch_lock_timeout();
-	ret_purge_lock(true);
+	ret_purge_lock(run->policy->relation_id, true);
+	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = step->done; i < Min(step->npieces, step->done + CHUNKS_A_STEP); i++)
 		if (is_there(&step->pieces[i]))
 			pieces[n++] = step->pieces[i];
@@ -573,6 +578,7 @@ scrub_some(RetRun *run, void *arg)
 	if (look.asked != NIL)
 		scrub_chunks(&look, pieces, n, run);
 	table_close(look.rel, NoLock);
+	PopActiveSnapshot();
 }
 
 /*

@@ -208,7 +208,9 @@ CREATE INDEX ON retention.parked (relation_id);
 -- The foreign keys from and to it, which would bind the tables that live.
 CREATE TABLE retention.parked_key (
 	deletion_id bigint NOT NULL,
-	table_name  text NOT NULL,
+	table_name  text NOT NULL,      -- the one that refers
+	table_oid   oid NOT NULL,
+	table_owner name NOT NULL,
 	name        text NOT NULL,
 	definition  text NOT NULL
 );

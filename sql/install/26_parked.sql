@@ -3,10 +3,20 @@
 -- owner.
 
 CREATE FUNCTION retention._trash_tables()
-	RETURNS TABLE (relation oid, is_parked boolean)
+	RETURNS TABLE (relation oid, is_parked boolean, parts bigint)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT m.relid, bool_or(t.is_parked)
+	SELECT m.relid, bool_or(t.is_parked),
+		CASE WHEN bool_or(t.is_parked) THEN (
+			SELECT count(*)
+			FROM pg_catalog.pg_depend d
+			WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
+				AND d.refobjid = m.relid
+				AND d.deptype IN ('a', 'i')) + (
+			SELECT count(*)
+			FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = m.relid
+				AND NOT a.attisdropped) END
 	FROM (
 			SELECT t.relation_id, false AS is_parked FROM retention.trash_table t
 			UNION ALL
@@ -21,7 +31,7 @@ BEGIN ATOMIC
 	GROUP BY m.relid;
 END;
 COMMENT ON FUNCTION retention._trash_tables() IS
-	'the tables that no DROP may destroy: those with a trash and their partitions, and those that wait in the trash';
+	'the tables that no DROP may destroy: those with a trash and their partitions, and those that wait in the trash, with the number of their columns, constraints, triggers and the like';
 
 -- A table with its partitions.
 CREATE FUNCTION retention._tree(relation regclass) RETURNS SETOF oid
@@ -104,7 +114,11 @@ CREATE FUNCTION retention._park(relation regclass, deletion_id bigint,
 	SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	parent regclass := (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = relation);
+	parent regclass := (
+		SELECT i.inhparent
+		FROM pg_inherits i
+			JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhrelid = relation AND c.relispartition);
 	schemas text[] := ARRAY(
 		SELECT DISTINCT n.nspname::text
 		FROM retention._tree(relation) AS t(relid)
@@ -142,8 +156,11 @@ BEGIN
 	FROM retention.relation r
 	WHERE r.reloid = relation;
 	INSERT INTO retention.parked_key
-	SELECT _park.deletion_id, k.*
-	FROM retention._outer_keys(relation) k;
+	SELECT _park.deletion_id, k.table_name, c.oid, o.rolname, k.name,
+		k.definition
+	FROM retention._outer_keys(relation) k
+		JOIN pg_class c ON c.oid = k.table_name::regclass
+		JOIN pg_roles o ON o.oid = c.relowner;
 
 	IF parent IS NOT NULL THEN
 		EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', parent, relation);
@@ -161,6 +178,16 @@ BEGIN
 		FROM retention._tree(relation) AS t(relid)
 			JOIN pg_class c ON c.oid = t.relid
 			JOIN pg_namespace n ON n.oid = c.relnamespace
+	LOOP
+		EXECUTE statement;
+	END LOOP;
+	FOR statement IN
+		SELECT format('ALTER STATISTICS %I.%I SET SCHEMA %I', n.nspname,
+			x.stxname, places[array_position(schemas, n.nspname::text)])
+		FROM pg_statistic_ext x
+			JOIN pg_namespace n ON n.oid = x.stxnamespace
+		WHERE x.stxrelid IN (SELECT * FROM retention._tree(relation))
+			AND n.nspname = ANY (schemas)
 	LOOP
 		EXECUTE statement;
 	END LOOP;
@@ -213,6 +240,15 @@ BEGIN
 		END IF;
 		EXECUTE format('ALTER TABLE %s SET SCHEMA %I', t.relation, t.schema);
 	END LOOP;
+	FOR t IN
+		SELECT x.stxname, p.place, p.schema
+		FROM unnest(parked.places, parked.schemas) AS p(place, schema)
+			JOIN pg_statistic_ext x
+				ON x.stxnamespace = to_regnamespace(quote_ident(p.place))
+	LOOP
+		EXECUTE format('ALTER STATISTICS %I.%I SET SCHEMA %I', t.place,
+			t.stxname, t.schema);
+	END LOOP;
 	PERFORM retention._forget_places(parked.places);
 	UPDATE retention.relation r
 	SET name = retention._qualified_name(r.reloid)
@@ -258,14 +294,16 @@ COMMENT ON FUNCTION retention._forget_places(text[]) IS
 
 -- To be executed as the owner of the table, who has code in them.
 CREATE FUNCTION retention._unpark_statements(deletion_id bigint)
-	RETURNS TABLE (relation oid, statement text, is_key boolean)
+	RETURNS TABLE (relation oid, statement text, is_key boolean,
+		is_same boolean)
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT r.reloid::oid,
 		format('ALTER TABLE %s ATTACH PARTITION %s %s', p.parent, r.reloid,
 			p.bound),
-		false
+		false,
+		true
 	FROM retention.parked p
 		JOIN retention.relation r USING (relation_id)
 	WHERE p.deletion_id = $1
@@ -274,8 +312,11 @@ BEGIN ATOMIC
 	SELECT to_regclass(k.table_name)::oid,
 		format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.table_name, k.name,
 			k.definition),
-		true
+		true,
+		coalesce(c.oid = k.table_oid AND o.rolname = k.table_owner, false)
 	FROM retention.parked_key k
+		LEFT JOIN pg_class c ON c.oid = to_regclass(k.table_name)
+		LEFT JOIN pg_roles o ON o.oid = c.relowner
 	WHERE k.deletion_id = $1;
 END;
 COMMENT ON FUNCTION retention._unpark_statements(bigint) IS

@@ -171,6 +171,7 @@ BEGIN ATOMIC
 				AND EXISTS (
 					SELECT FROM pg_opclass o
 					WHERE o.opcintype = retention._base_type(a.atttypid)
+						AND o.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree')
 						AND o.opcdefault) THEN
 				format('r.%I IS DISTINCT FROM %s', a.attname, v.value)
 			ELSE format('ROW(r.%I)::record *<> ROW(%s)::record', a.attname, v.value)
@@ -276,8 +277,11 @@ BEGIN
 	FROM retention.policy p
 		JOIN retention.relation r USING (relation_id)
 	WHERE r.reloid = relation
-		AND p.action <> 'scrub'
 		AND att.attnum = ANY (p.column_nums)
+		-- what a scrub policy only scrubs decides about nothing
+		AND NOT EXISTS (
+			SELECT FROM retention.pii_tag t
+			WHERE t.policy_id = p.policy_id AND t.column_num = att.attnum)
 	LIMIT 1;
 	IF other IS NOT NULL THEN
 		problem := format('clock or filter of policy "%s" depends on it', other);
@@ -467,7 +471,8 @@ BEGIN ATOMIC
 			AND a.attname = $2
 	WHERE r.relation_id = $1
 	ON CONFLICT (relation_id, column_name) DO UPDATE
-	SET category = excluded.category,
+	SET column_num = excluded.column_num,
+		category = excluded.category,
 		method = excluded.method,
 		params = excluded.params,
 		policy_id = excluded.policy_id,

@@ -43,9 +43,30 @@ END;
 COMMENT ON FUNCTION retention._with_trash(regclass) IS
 	'a table and its rows in the trash, as SQL';
 
--- The foreign keys from one table to another, partitions left out, as a
--- condition over their rows c (the one that refers) and p.
-CREATE FUNCTION retention._references()
+-- How values of a type are equal: as its index says.
+CREATE FUNCTION retention._equality(type oid) RETURNS text
+	LANGUAGE sql STABLE STRICT
+BEGIN ATOMIC
+	SELECT coalesce((
+		SELECT format('%I.%s', n.nspname, o.oprname)
+		FROM pg_catalog.pg_opclass c
+			JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname = 'btree'
+			JOIN pg_catalog.pg_amop a ON a.amopfamily = c.opcfamily
+				AND a.amoplefttype = c.opcintype
+				AND a.amoprighttype = c.opcintype
+				AND a.amopstrategy = 3
+			JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
+			JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+		WHERE c.opcintype = retention._base_type($1)
+			AND c.opcdefault), 'pg_catalog.=');
+END;
+COMMENT ON FUNCTION retention._equality(oid) IS
+	'the operator by which values of a type are equal, with its schema';
+
+-- The foreign keys from one table to another of an owner (NULL: of anybody),
+-- partitions left out, as a condition over their rows c (the one that refers)
+-- and p.
+CREATE FUNCTION retention._references(owner oid)
 	RETURNS TABLE (child regclass, parent regclass, condition text)
 	LANGUAGE sql STABLE
 	SET search_path = pg_catalog, pg_temp
@@ -61,79 +82,118 @@ BEGIN ATOMIC
 				JOIN pg_operator o ON o.oid = k.operator
 				JOIN pg_namespace s ON s.oid = o.oprnamespace)
 	FROM pg_constraint f
-	WHERE f.contype = 'f';
+		JOIN pg_class x ON x.oid = f.conrelid
+		JOIN pg_class y ON y.oid = f.confrelid
+	WHERE f.contype = 'f'
+		AND ($1 IS NULL OR (x.relowner = $1 AND y.relowner = $1));
 END;
-COMMENT ON FUNCTION retention._references() IS
+COMMENT ON FUNCTION retention._references(oid) IS
 	'which tables refer to which, and how';
 
--- Where a person's rows are: of each table with tags, those of them that are
--- his, as a condition over the row r; NULL when nothing leads there.
+-- Where a person's rows are, among the tables of one owner: of each table with
+-- tags, those of them that are his, as a condition over the row r; NULL when
+-- nothing leads there. Tables of others are not looked at: what runs here runs
+-- as the owner, and nobody else's link may lead to his rows.
 --
--- From a table with his key to those that refer to it, at any depth; never to
+-- From a table with the key to those that refer to it, step by step; never to
 -- another table with keys of such persons, whose rows are others'. Then to
--- what the rows with his key refer to, such as his address, where nobody else
--- refers to it.
-CREATE FUNCTION retention._subject_reach(subject text)
-	RETURNS TABLE (relation regclass, condition text, depth integer)
-	LANGUAGE sql STABLE STRICT
+-- what the rows with the key refer to, such as an address, where nobody else
+-- refers to it. Those that refer to others come first.
+CREATE FUNCTION retention._subject_reach(subject text, owner oid)
+	RETURNS TABLE (relation regclass, condition text)
+	LANGUAGE plpgsql STABLE STRICT
 	SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	WITH RECURSIVE linked AS (
-		SELECT r.reloid AS relation, a.attname, a.atttypid, a.atttypmod
-		FROM retention.subject_link l
-			JOIN retention.relation r USING (relation_id)
-			JOIN pg_attribute a ON a.attrelid = r.reloid
-				AND a.attname = l.column_name
-				AND NOT a.attisdropped
-		WHERE l.subject = $1
-	),
-	tagged AS (
+AS $$
+#variable_conflict use_column
+DECLARE
+	reached jsonb := '{}';      -- oid: {depth, condition}
+	wider jsonb;
+	level integer;
+	e record;
+BEGIN
+	SELECT coalesce(jsonb_object_agg(r.reloid::oid, jsonb_build_object('depth', 0,
+			'condition', format('r.%I OPERATOR(%s) CAST(retention._subject_key() AS %s)',
+				a.attname, retention._equality(a.atttypid),
+				format_type(retention._base_type(a.atttypid), -1)))), '{}')
+	INTO reached
+	FROM retention.subject_link l
+		JOIN retention.relation r USING (relation_id)
+		JOIN pg_class c ON c.oid = r.reloid AND c.relowner = _subject_reach.owner
+		JOIN pg_attribute a ON a.attrelid = r.reloid
+			AND a.attnum = l.column_num
+			AND NOT a.attisdropped
+	WHERE l.subject = _subject_reach.subject
+		AND l.identity = retention._identity();
+
+	FOR level IN 1 .. 6 LOOP
+		wider := reached;
+		FOR e IN
+			SELECT f.child::oid AS child,
+				string_agg(DISTINCT format(
+					'EXISTS (SELECT FROM (SELECT r.* FROM %s AS r WHERE %s) AS p, (SELECT r.*) AS c WHERE %s)',
+					retention._with_trash(f.parent),
+					reached -> f.parent::oid::text ->> 'condition', f.condition), ' OR ') AS condition
+			FROM retention._references(_subject_reach.owner) f
+			WHERE reached ? f.parent::oid::text
+				AND NOT reached ? f.child::oid::text
+			GROUP BY f.child
+		LOOP
+			wider := wider || jsonb_build_object(e.child,
+				jsonb_build_object('depth', level, 'condition', e.condition));
+		END LOOP;
+		EXIT WHEN wider = reached;
+		reached := wider;
+	END LOOP;
+
+	-- paths over tables that were not there yet
+	wider := reached;
+	FOR e IN
+		SELECT f.child::oid AS child,
+			string_agg(DISTINCT format(
+				'EXISTS (SELECT FROM (SELECT r.* FROM %s AS r WHERE %s) AS p, (SELECT r.*) AS c WHERE %s)',
+				retention._with_trash(f.parent),
+				reached -> f.parent::oid::text ->> 'condition', f.condition), ' OR ') AS condition
+		FROM retention._references(_subject_reach.owner) f
+		WHERE reached ? f.parent::oid::text
+			AND (reached -> f.child::oid::text ->> 'depth')::integer > 0
+			AND (reached -> f.parent::oid::text ->> 'depth')::integer
+				>= (reached -> f.child::oid::text ->> 'depth')::integer
+			AND f.parent <> f.child
+		GROUP BY f.child
+	LOOP
+		wider := jsonb_set(wider, ARRAY[e.child::text, 'condition'],
+			to_jsonb(format('%s OR %s', wider -> e.child::text ->> 'condition', e.condition)));
+	END LOOP;
+	reached := wider;
+
+	RETURN QUERY
+	WITH tagged AS (
 		SELECT DISTINCT r.reloid AS relation
 		FROM retention.pii_tag t
 			JOIN retention.relation r USING (relation_id)
-		WHERE r.reloid IS NOT NULL
-			AND t.identity = retention._identity()
+			JOIN pg_class c ON c.oid = r.reloid AND c.relowner = _subject_reach.owner
+		WHERE t.identity = retention._identity()
 	),
 	edges AS MATERIALIZED (
-		SELECT * FROM retention._references()
+		SELECT f.*, reached -> f.child::oid::text ->> 'condition' AS his,
+			(reached -> f.child::oid::text ->> 'depth')::integer AS depth
+		FROM retention._references(NULL) f
 	),
-	down(relation, condition, depth, path) AS (
-		SELECT l.relation, format('r.%I = CAST(retention._subject_key() AS %s)',
-				l.attname, format_type(l.atttypid, l.atttypmod)),
-			0, ARRAY[l.relation::oid]
-		FROM linked l
-		UNION ALL
-		SELECT e.child,
-			format('EXISTS (SELECT FROM (SELECT r.* FROM %s AS r WHERE %s) AS p, (SELECT r.*) AS c WHERE %s)',
-				retention._with_trash(d.relation), d.condition, e.condition),
-			d.depth + 1, d.path || e.child::oid
-		FROM down d
-			JOIN edges e ON e.parent = d.relation
-		WHERE d.depth < 6
-			AND e.child::oid <> ALL (d.path)
-			AND e.child NOT IN (SELECT l.relation FROM linked l)
-	),
-	reached AS (
-		SELECT d.relation, string_agg(DISTINCT d.condition, ' OR ') AS condition,
-			min(d.depth) AS depth
-		FROM down d
-		GROUP BY d.relation
-	),
-	-- what only his rows refer to
+	-- what only rows with his key refer to; of others' tables nothing is known
 	up AS (
 		SELECT e.parent AS relation,
 			format('(%s) AND NOT (%s)',
 				string_agg(format('EXISTS (SELECT FROM (SELECT r.* FROM %s AS r WHERE %s) AS c, (SELECT r.*) AS p WHERE %s)',
-					retention._with_trash(e.child), r.condition, e.condition), ' OR ')
-					FILTER (WHERE r.depth = 0),
+					retention._with_trash(e.child), e.his, e.condition), ' OR ')
+					FILTER (WHERE e.depth = 0),
 				string_agg(format('EXISTS (SELECT FROM (SELECT r.* FROM %s AS r WHERE %s) AS c, (SELECT r.*) AS p WHERE %s)',
-					e.child, CASE WHEN r.relation IS NULL THEN 'true'
-						ELSE format('(%s) IS NOT TRUE', r.condition) END,
+					retention._with_trash(e.child),
+					CASE WHEN e.his IS NULL THEN 'true' ELSE format('(%s) IS NOT TRUE', e.his) END,
 					e.condition), ' OR ')) AS condition
 		FROM edges e
 			JOIN tagged t ON t.relation = e.parent
-			LEFT JOIN reached r ON r.relation = e.child
-		WHERE e.parent NOT IN (SELECT r.relation FROM reached r)
+			JOIN pg_class c ON c.oid = e.child
+		WHERE NOT reached ? e.parent::oid::text
 			-- other persons
 			AND NOT EXISTS (
 				SELECT
@@ -141,18 +201,20 @@ BEGIN ATOMIC
 					JOIN retention.relation x USING (relation_id)
 				WHERE x.reloid = e.parent)
 		GROUP BY e.parent
-		HAVING min(r.depth) = 0
+		HAVING min(e.depth) = 0 AND bool_and(c.relowner = _subject_reach.owner)
 	)
-	SELECT t.relation, coalesce(r.condition, u.condition),
-		coalesce(r.depth, CASE WHEN u.relation IS NOT NULL THEN 100 END)
+	SELECT t.relation, coalesce(reached -> t.relation::oid::text ->> 'condition', u.condition)
 	FROM tagged t
-		LEFT JOIN reached r USING (relation)
 		LEFT JOIN up u USING (relation)
-	-- the tables with the key last: the others are found by it
-	ORDER BY 3 DESC NULLS LAST, t.relation::text;
-END;
-COMMENT ON FUNCTION retention._subject_reach(text) IS
-	'which rows of which tagged tables are a person''s, as SQL';
+	ORDER BY NOT reached ? t.relation::oid::text AND u.relation IS NULL,
+		(reached -> t.relation::oid::text ->> 'depth')::integer DESC NULLS FIRST,
+		(SELECT count(*) FROM edges e
+			WHERE e.parent = t.relation AND e.child <> t.relation AND e.depth = 0),
+		t.relation::text;
+END
+$$;
+COMMENT ON FUNCTION retention._subject_reach(text, oid) IS
+	'which rows of which tagged tables of an owner are a person''s, as SQL';
 
 CREATE VIEW retention.subjects WITH (security_barrier) AS
 SELECT l.subject, r.reloid AS relation, l.column_name::name AS column_name,

@@ -69,7 +69,8 @@ drop_dependents(Oid relid, MemoryContext context)
 				  "SELECT classid::bigint, objid::bigint, objsubid::bigint,"
 				  " description FROM retention._dependents(%s)",
 				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)));
-	ret_query_run(&query, true, 0, NULL);
+	/* what an earlier table of the command took along is gone */
+	ret_query_run(&query, false, 0, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(context);

@@ -10,7 +10,7 @@
 SET client_min_messages = warning;
 VACUUM ANALYZE;
 
-SELECT plan(19);
+SELECT plan(25);
 
 CREATE FUNCTION sum_of(relation regclass) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -82,6 +82,20 @@ SELECT is((SELECT count(*) FROM retention.trash WHERE deletion_id = last_id()),
 	'Pagila: all rentals and payments are in the trash');
 SELECT is(bring_back(), 'ok', 'Pagila: they come back');
 SELECT is(changed(), 'nothing', 'Pagila: and every table is as it was');
+
+-- DROP: a partition, a table that others refer to, and a partitioned one, with
+-- the views that use them.
+
+SELECT count(*) AS keys FROM pg_constraint WHERE contype = 'f' \gset
+DROP TABLE payment_p2022_04;
+SELECT is(bring_back(), 'ok', 'Pagila: a dropped partition comes back');
+SELECT is(changed(), 'nothing', 'Pagila: as it was');
+DROP TABLE rental, payment, customer CASCADE;
+SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^(rental|payment|customer)' AND relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace), 0::bigint,
+	'Pagila: rentals, payments and customers are dropped');
+SELECT is(bring_back(), 'ok', 'Pagila: they come back');
+SELECT is(changed(), 'nothing', 'Pagila: and every table is as it was');
+SELECT is((SELECT count(*) FROM pg_constraint WHERE contype = 'f'), :keys::bigint, 'Pagila: with all their foreign keys');
 
 -- The keys hold: checked anew, all of them.
 DO $$

@@ -188,14 +188,19 @@ BEGIN
 	LOOP
 		CONTINUE WHEN to_regclass('retention.trash_'
 			|| to_char(day, 'YYYYMMDD')) IS NOT NULL;
-		EXECUTE format(
-			'CREATE TABLE retention.%1$I (CHECK (purge_after >= %2$L'
-			' AND purge_after < %3$L)) INHERITS (retention.trash_chunk)'
-			' WITH (toast_tuple_target = 8160)',
-			'trash_' || to_char(day, 'YYYYMMDD'),
-			day::timestamptz, (day + 1)::timestamptz);
-		EXECUTE format('CREATE INDEX ON retention.%I (deletion_id, first)',
-			'trash_' || to_char(day, 'YYYYMMDD'));
+		-- a worker and enable_trash() may both be at it
+		BEGIN
+			EXECUTE format(
+				'CREATE TABLE retention.%1$I (CHECK (purge_after >= %2$L'
+				' AND purge_after < %3$L)) INHERITS (retention.trash_chunk)'
+				' WITH (toast_tuple_target = 8160)',
+				'trash_' || to_char(day, 'YYYYMMDD'),
+				day::timestamptz, (day + 1)::timestamptz);
+			EXECUTE format('CREATE INDEX ON retention.%I (deletion_id, first)',
+				'trash_' || to_char(day, 'YYYYMMDD'));
+		EXCEPTION WHEN duplicate_table OR unique_violation THEN
+			NULL;
+		END;
 	END LOOP;
 END
 $$;

@@ -158,43 +158,49 @@ CREATE FUNCTION retention._scrub_columns(policy integer)
 	LANGUAGE sql STABLE STRICT
 	SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT a.attname::text, v.value,
+	-- first which columns they are: of others there is nothing to say
+	WITH tagged AS MATERIALIZED (
+		SELECT r.reloid, a.attname, a.attnum, a.atttypid, c.typtype, t.category,
+			t.method, t.params
+		FROM retention.pii_tag t
+			JOIN retention.relation r USING (relation_id)
+			JOIN pg_attribute a ON a.attrelid = r.reloid
+				AND a.attnum = t.column_num
+				AND NOT a.attisdropped
+			JOIN pg_type c ON c.oid = a.atttypid
+		WHERE t.policy_id = $1
+			AND t.identity = retention._identity()
+	)
+	SELECT tagged.attname::text, v.value,
 		-- by bytes: what is equal to a collation may differ, and be told by that
 		CASE
-			WHEN t.method = 'null' THEN format('r.%I IS NOT NULL', a.attname)
-			WHEN retention._is_text(a.atttypid)
-				OR retention._base_type(a.atttypid) = 'json'::regtype THEN
+			WHEN tagged.method = 'null' THEN format('r.%I IS NOT NULL', tagged.attname)
+			WHEN retention._is_text(tagged.atttypid)
+				OR retention._base_type(tagged.atttypid) = 'json'::regtype THEN
 				format('r.%I::text COLLATE "C" IS DISTINCT FROM (%s)::text',
-					a.attname, v.value)
-			WHEN retention._base_type(a.atttypid) < 16384
-				AND c.typtype <> 'c'
+					tagged.attname, v.value)
+			WHEN retention._base_type(tagged.atttypid) < 16384
+				AND tagged.typtype <> 'c'
 				AND EXISTS (
 					SELECT FROM pg_opclass o
-					WHERE o.opcintype = retention._base_type(a.atttypid)
+					WHERE o.opcintype = retention._base_type(tagged.atttypid)
 						AND o.opcmethod = (SELECT m.oid FROM pg_am m WHERE m.amname = 'btree')
 						AND o.opcdefault) THEN
-				format('r.%I IS DISTINCT FROM %s', a.attname, v.value)
-			ELSE format('ROW(r.%I)::record *<> ROW(%s)::record', a.attname, v.value)
+				format('r.%I IS DISTINCT FROM %s', tagged.attname, v.value)
+			ELSE format('ROW(r.%I)::record *<> ROW(%s)::record', tagged.attname, v.value)
 		END,
 		CASE
-			WHEN t.method = 'null' THEN 0
-			WHEN t.method IN ('constant', 'default') THEN 1
-			WHEN t.method IN ('pseudonym', 'tombstone') THEN 3
-			WHEN t.method = 'function' THEN 4
+			WHEN tagged.method = 'null' THEN 0
+			WHEN tagged.method IN ('constant', 'default') THEN 1
+			WHEN tagged.method IN ('pseudonym', 'tombstone') THEN 3
+			WHEN tagged.method = 'function' THEN 4
 			ELSE 2
 		END,
-		t.method <> 'function'
-	FROM retention.pii_tag t
-		JOIN retention.relation r USING (relation_id)
-		JOIN pg_attribute a ON a.attrelid = r.reloid
-			AND a.attnum = t.column_num
-			AND NOT a.attisdropped
-		JOIN pg_type c ON c.oid = a.atttypid
-		CROSS JOIN LATERAL retention._scrub_value(r.reloid, a.attname, t.category,
-			t.method, t.params) AS v(value)
-	WHERE t.policy_id = $1
-		AND t.identity = retention._identity()
-	ORDER BY a.attnum;
+		tagged.method <> 'function'
+	FROM tagged
+		CROSS JOIN LATERAL retention._scrub_value(tagged.reloid, tagged.attname,
+			tagged.category, tagged.method, tagged.params) AS v(value)
+	ORDER BY tagged.attnum;
 END;
 COMMENT ON FUNCTION retention._scrub_columns(integer) IS
 	'the columns that a policy scrubs: the new value, and whether a row needs it, as SQL over the row r; how dear that is to ask, from 0 on; whether the method is one of ours';

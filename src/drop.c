@@ -7,8 +7,8 @@
  * where it waits (parked.c) instead. The command is tried first, in a
  * subtransaction that is rolled back: what is not allowed fails as ever, with
  * the server's own messages. No other command may destroy such a table, or
- * take columns of one that waits: what came out of it is looked at, and if
- * need be the command fails.
+ * take columns, constraints, triggers and the like from one that waits: what
+ * came out of it is looked at, and if need be the command fails.
  *
  * A hook of utility commands, in sessions that have loaded the library; with
  * shared_preload_libraries that is all of them. Commands that drop nothing
@@ -44,7 +44,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 static ProcessUtility_hook_type next_hook = NULL;
 static object_access_hook_type next_access_hook = NULL;
@@ -217,8 +216,7 @@ was_registered(Oid relid)
 
 /*
  * Errors when the command has dropped a table that must stay, or what one that
- * waits is made of. "before" is how they were; those that were parked since
- * are not in it.
+ * waits is made of. "before" is how they were, those that were parked included.
  */
 static void
 check_guarded(List *before, List *gone)
@@ -373,11 +371,12 @@ park(Oid relid, List *guarded, const char *command, int64 root_id)
 }
 
 /*
- * The same command without the tables that were parked; NULL when nothing is
- * left of it. A name that means nothing has been told of.
+ * The same command without the tables that are parked instead; NULL when
+ * nothing is left of it. A name that means nothing has been told of. Asked
+ * before they are moved: their names may mean other tables then.
  */
 static PlannedStmt *
-rest_of(PlannedStmt *statement, List *parked_names)
+rest_of(PlannedStmt *statement, List *guarded)
 {
 	PlannedStmt *rest = copyObject(statement);
 	DropStmt   *drop = castNode(DropStmt, rest->utilityStmt);
@@ -387,30 +386,13 @@ rest_of(PlannedStmt *statement, List *parked_names)
 		return rest;
 	foreach(lc, drop->objects)
 	{
-		Oid			relid;
+		RangeVar   *name = makeRangeVarFromNameList(lfirst(lc));
 
-		relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst(lc)), NoLock,
-								 true);
-		if (list_member(parked_names, lfirst(lc)) || !OidIsValid(relid))
+		if (OidIsValid(named_table(lfirst(lc), guarded)) ||
+			!OidIsValid(RangeVarGetRelid(name, NoLock, true)))
 			drop->objects = foreach_delete_current(drop->objects, lc);
 	}
 	return drop->objects == NIL ? NULL : rest;
-}
-
-/*
- * The names in DROP TABLE that mean tables which must stay.
- */
-static List *
-parked_names(DropStmt *drop, List *guarded)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	if (drop->removeType == OBJECT_TABLE)
-		foreach(lc, drop->objects)
-			if (OidIsValid(named_table(lfirst(lc), guarded)))
-				names = lappend(names, lfirst(lc));
-	return names;
 }
 
 /*
@@ -421,7 +403,6 @@ static List *
 park_instead(Command *command, List *tables, List **guarded)
 {
 	DropStmt   *drop = castNode(DropStmt, command->statement->utilityStmt);
-	List	   *names = parked_names(drop, *guarded);
 	Command		rest = *command;
 	ErrorData  *error = ret_try(hand_on, command, false, CurrentMemoryContext);
 	int64		root_id = 0;
@@ -437,6 +418,8 @@ park_instead(Command *command, List *tables, List **guarded)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("tables were changed by another session while they were dropped"),
 				 errhint("Try again.")));
+	rest.statement = rest_of(command->statement, *guarded);
+	rest.is_shared = false;
 	foreach(lc, tables)
 	{
 		int64		id = park(lfirst_oid(lc), *guarded,
@@ -449,8 +432,6 @@ park_instead(Command *command, List *tables, List **guarded)
 	}
 	/* from here on they are among those that wait */
 	*guarded = list_guarded();
-	rest.statement = rest_of(command->statement, names);
-	rest.is_shared = false;
 	return rest.statement ? hand_on_watching(&rest) : NIL;
 }
 
@@ -462,19 +443,18 @@ on_utility(PlannedStmt *statement, const char *text, bool is_shared,
 {
 	Command		command = {statement, text, is_shared, context, params,
 	environment, dest, completion};
-	List	   *guarded = NIL;
+	List	   *guarded;
 	List	   *tables;
 	List	   *gone;
 
-	if (drops(statement->utilityStmt) && IsTransactionState() &&
-		!RecoveryInProgress() && !ret_parked_is_purging() &&
-		ret_extension_is_usable())
-		guarded = list_guarded();
-	else
+	if (!drops(statement->utilityStmt) || !IsTransactionState() ||
+		RecoveryInProgress() || ret_parked_is_purging() ||
+		!ret_extension_is_usable())
 	{
 		hand_on(&command);
 		return;
 	}
+	guarded = list_guarded();
 	tables = tables_to_park(statement->utilityStmt, guarded);
 	gone = tables == NIL ? hand_on_watching(&command) :
 		park_instead(&command, tables, &guarded);

@@ -4,8 +4,8 @@
  *		Dropped tables that wait in the trash.
  *
  * A table that is dropped is neither read nor written: it is moved, as it is
- * and with its partitions, to a schema of its own, where nobody but a
- * superuser reaches it. What binds it to tables that live is taken off and
+ * and with its partitions, to a schema of its own, where only its owner and
+ * superusers reach it. What binds it to tables that live is taken off and
  * noted: foreign keys in both directions, and its place among partitions.
  * The record of the command says 0 rows; they are counted and digested when
  * the table is purged.
@@ -90,20 +90,23 @@ drop_dependents(Oid relid, MemoryContext context)
 	return lost;
 }
 
+/*
+ * Records that a table goes to the trash or comes back: without its rows, for
+ * nobody has looked at them. Returns the record.
+ */
 static int64
-record_drop(Oid relid, int32 relation_id, TimestampTz now,
-			const char *command, int64 root_id)
+record_move(Oid relid, int32 relation_id, const char *action,
+			const char *reason, TimestampTz now, int64 parent_id)
 {
 	RetRecord	record = {0};
 	StringInfoData nothing;
 
 	record.relation_id = relation_id;
 	record.leaf = ret_relation_name(relid);
-	record.action = "trash";
-	record.reason = ret_reason && *ret_reason ?
-		psprintf("%s: %s", command, ret_reason) : command;
-	record.parent_id = root_id;
+	record.action = action;
+	record.reason = reason;
 	record.happened_at = now;
+	record.parent_id = parent_id;
 	initStringInfo(&nothing);
 	return ret_record_write(&record, 0, &nothing);
 }
@@ -122,8 +125,10 @@ ret_parked_park(Oid relid, const RetTrash *trash, const char *command,
 	int32		relation_id = ret_register(relid);
 	TimestampTz now = ret_now();
 	TimestampTz purge_after = ret_trash_purge_after(trash, now);
-	int64		deletion_id = record_drop(relid, relation_id, now, command,
-										  root_id);
+	const char *reason = ret_reason && *ret_reason ?
+		psprintf("%s: %s", command, ret_reason) : command;
+	int64		deletion_id = record_move(relid, relation_id, "trash", reason,
+										  now, root_id);
 	RetUser		saved;
 	RetQuery	query;
 	List	   *lost;
@@ -348,20 +353,6 @@ restore_key(Statement *statement, bool skips)
 }
 
 static void
-record_restore(RetParked *table)
-{
-	RetRecord	record = {0};
-	StringInfoData nothing;
-
-	record.relation_id = table->relation_id;
-	record.leaf = ret_relation_name(table->relid);
-	record.action = "restore";
-	record.parent_id = table->deletion_id;
-	initStringInfo(&nothing);
-	(void) ret_record_write(&record, 0, &nothing);
-}
-
-static void
 restore_statements(List *tables, bool keys, bool skips)
 {
 	ListCell   *lc;
@@ -405,7 +396,8 @@ ret_parked_restore(List *tables, bool skips)
 	{
 		RetParked  *table = lfirst(lc);
 
-		record_restore(table);
+		(void) record_move(table->relid, table->relation_id, "restore", NULL,
+						   ret_now(), table->deletion_id);
 		call("_unparked", table->deletion_id);
 		if (table->lost != NIL)
 			ereport(WARNING,

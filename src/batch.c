@@ -213,6 +213,28 @@ check_captured(RetRun *run, RetBatch *batch, uint64 rows)
 }
 
 /*
+ * Adds the condition for the rows where a batch looks.
+ */
+void
+ret_batch_add_place(RetQuery *query, RetBatch *batch)
+{
+	if (batch->everywhere)
+		ret_query_add(query, "true");
+	else if (batch->tids == NULL)
+		ret_query_add(query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
+					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->from)),
+					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->to)));
+	else if (batch->skip_locked)
+		ret_query_add(query, RET_ROW ".ctid = ANY (ARRAY(SELECT ctid"
+					  " FROM ONLY %s WHERE ctid = ANY (%s)"
+					  " FOR UPDATE SKIP LOCKED))", batch->leaf->name,
+					  ret_query_tids(query, batch->tids, batch->ntids));
+	else
+		ret_query_add(query, RET_ROW ".ctid = ANY (%s)",
+					  ret_query_tids(query, batch->tids, batch->ntids));
+}
+
+/*
  * The rows of the batch that go, by one statement.
  */
 static void
@@ -225,18 +247,7 @@ delete_directly(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 	ret_query_init(&query);
 	ret_query_add(&query, "DELETE FROM ONLY %s AS " RET_ROW " WHERE ",
 				  batch->leaf->name);
-	if (batch->tids == NULL)
-		ret_query_add(&query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
-					  ret_query_param(&query, TIDOID, PointerGetDatum(&batch->from)),
-					  ret_query_param(&query, TIDOID, PointerGetDatum(&batch->to)));
-	else if (batch->skip_locked)
-		ret_query_add(&query, RET_ROW ".ctid = ANY (ARRAY(SELECT ctid"
-					  " FROM ONLY %s WHERE ctid = ANY (%s)"
-					  " FOR UPDATE SKIP LOCKED))", batch->leaf->name,
-					  ret_query_tids(&query, batch->tids, batch->ntids));
-	else
-		ret_query_add(&query, RET_ROW ".ctid = ANY (%s)",
-					  ret_query_tids(&query, batch->tids, batch->ntids));
+	ret_batch_add_place(&query, batch);
 	ret_query_add(&query, " AND %s RETURNING " RET_ROW ".ctid",
 				  ret_predicate_goes(&query, run->policy, keeps, run->cutoff,
 									 false));

@@ -62,6 +62,7 @@ extern void ret_batch_delete(RetRun *run, void *batch);
 extern void ret_search(RetRun *run, void *search);
 extern Relation ret_batch_open(RetRun *run, RetLeaf *leaf, LOCKMODE lockmode,
 							   List **keeps);
+extern void ret_batch_add_place(RetQuery *query, RetBatch *batch);
 extern void ret_batch_add_key(RetQuery *query, Relation rel);
 extern int64 ret_batch_record(RetRun *run, Relation rel, const char *leaf,
 							  const RetDigester *digester, List *columns);

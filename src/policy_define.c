@@ -117,7 +117,7 @@ check_not_tagged(Relation rel, List *columns)
 {
 	ListCell   *lc;
 
-	foreach(lc, ret_tags_of_table(RelationGetRelid(rel)))
+	foreach(lc, ret_tags_of_table(RelationGetRelid(rel), 0))
 		if (list_member_int(columns, lfirst_int(lc)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -164,8 +164,12 @@ ret_policy_define(RetPolicy *policy, Relation rel, const char *clock, const char
 		clock_expr->columns;
 	check_not_tagged(rel, columns);
 	policy->columns = NIL;
-	add_columns(policy, rel, list_union_int(columns,
-											ret_tags_of_policy(policy->policy_id)));
+	/* a new one has scrubbed nothing yet */
+	if (policy->policy_id != 0)
+		columns = list_union_int(columns,
+								 ret_tags_of_table(RelationGetRelid(rel),
+												   policy->policy_id));
+	add_columns(policy, rel, columns);
 	policy->relid = RelationGetRelid(rel);
 	policy->owner = GetUserNameFromId(rel->rd_rel->relowner, false);
 	policy->owner_oid = rel->rd_rel->relowner;

@@ -114,28 +114,6 @@ watched_columns(RetLeaf *leaf, Relation rel)
 }
 
 /*
- * "r.ctid >= ... ", the rows of the batch.
- */
-static void
-add_place(RetQuery *query, RetBatch *batch)
-{
-	if (batch->everywhere)
-		ret_query_add(query, "true");
-	else if (batch->tids == NULL)
-		ret_query_add(query, RET_ROW ".ctid >= %s AND " RET_ROW ".ctid < %s",
-					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->from)),
-					  ret_query_param(query, TIDOID, PointerGetDatum(&batch->to)));
-	else if (batch->skip_locked)
-		ret_query_add(query, RET_ROW ".ctid = ANY (ARRAY(SELECT ctid"
-					  " FROM ONLY %s WHERE ctid = ANY (%s)"
-					  " FOR UPDATE SKIP LOCKED))", batch->leaf->name,
-					  ret_query_tids(query, batch->tids, batch->ntids));
-	else
-		ret_query_add(query, RET_ROW ".ctid = ANY (%s)",
-					  ret_query_tids(query, batch->tids, batch->ntids));
-}
-
-/*
  * What the rows hold now that a trigger may change: a join, for RETURNING
  * tells new values only.
  */
@@ -152,7 +130,7 @@ add_old_rows(RetQuery *query, RetBatch *batch, List *watched,
 					  foreach_current_index(lc));
 	ret_query_add(query, " FROM ONLY %s AS " RET_ROW " WHERE ",
 				  batch->leaf->name);
-	add_place(query, batch);
+	ret_batch_add_place(query, batch);
 	ret_query_add(query, " AND %s", goes);
 	if (batch->tids == NULL && batch->limit > 0)
 		ret_query_add(query, " LIMIT %d", batch->limit);
@@ -183,27 +161,18 @@ make_statement(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 			   List *watched, RetQuery *query)
 {
 	const char *goes;
-	ListCell   *lc;
 
 	ret_query_init(query);
 	goes = ret_predicate_goes(query, run->policy, keeps, run->cutoff, false);
 	if (watched != NIL)
 		add_old_rows(query, batch, watched, goes);
-	ret_query_add(query, "UPDATE ONLY %s AS " RET_ROW " SET ",
-				  batch->leaf->name);
-	foreach(lc, run->policy->scrubs)
-	{
-		RetScrub   *scrub = lfirst(lc);
-
-		ret_query_add(query, "%s%s = %s", foreach_current_index(lc) ? ", " : "",
-					  quote_identifier(scrub->column), scrub->value);
-	}
+	ret_tags_add_update(query, run->policy, batch->leaf->name);
 	if (watched != NIL)
 		ret_query_add(query, " FROM old WHERE " RET_ROW ".ctid = old.at");
 	else
 	{
 		ret_query_add(query, " WHERE ");
-		add_place(query, batch);
+		ret_batch_add_place(query, batch);
 	}
 	ret_query_add(query, " AND %s", goes);
 	add_returning(query, run->policy, rel, watched);
@@ -316,17 +285,6 @@ update_rows(RetRun *run, RetBatch *batch, Relation rel, List *keeps,
 				 errdetail("A trigger has changed it, or a function is not idempotent.")));
 }
 
-static List *
-column_names(RetPolicy *policy)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	foreach(lc, policy->scrubs)
-		names = lappend(names, ((RetScrub *) lfirst(lc))->column);
-	return names;
-}
-
 /*
  * The body of a batch (RetBatch), in place of ret_batch_delete(). Takes the
  * same locks.
@@ -363,7 +321,7 @@ ret_batch_scrub(RetRun *run, void *arg)
 		{
 			batch->deletion_id = ret_batch_record(run, rel, batch->leaf->name,
 												  &receiver.digester,
-												  column_names(run->policy));
+												  ret_tags_columns(run->policy));
 			ret_batch_account(run, batch->rows);
 		}
 	}

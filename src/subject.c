@@ -404,7 +404,6 @@ write_record(Erasure *erasure, RetPolicy *policy, Relation rel, int64 rows,
 			 const StringInfoData *digests)
 {
 	RetRecord	record = {0};
-	ListCell   *lc;
 
 	if (rows == 0)
 		return;
@@ -414,9 +413,7 @@ write_record(Erasure *erasure, RetPolicy *policy, Relation rel, int64 rows,
 	record.reason = erasure->reason;
 	record.parent_id = erasure->root_id;
 	record.key_columns = ret_relation_key_names(rel);
-	foreach(lc, policy->scrubs)
-		record.columns = lappend(record.columns,
-								 ((RetScrub *) lfirst(lc))->column);
+	record.columns = ret_tags_columns(policy);
 	(void) ret_record_write(&record, rows, digests);
 }
 

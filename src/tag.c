@@ -16,80 +16,43 @@
 #include "query.h"
 #include "sandbox.h"
 #include "tag.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 /*
- * The numbers that a query returns, in the caller's memory context.
+ * The tagged columns of a table, by their numbers: all, or (not 0) those that
+ * one policy scrubs.
  */
-static List *
-load_numbers(RetQuery *query, MemoryContext context)
+List *
+ret_tags_of_table(Oid relid, int32 policy_id)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	List	   *numbers = NIL;
+	RetUser		saved;
+	RetQuery	query;
 
-	ret_query_run(query, false, 0, NULL);
+	SPI_connect();
+	ret_become_extension(&saved);
+	ret_query_init(&query);
+	ret_query_add(&query,
+				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
+				  " JOIN retention.relation r USING (relation_id)"
+				  " JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid"
+				  " AND a.attnum = t.column_num AND NOT a.attisdropped"
+				  " WHERE r.reloid = %s AND t.column_num > 0 AND t.identity = %s",
+				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
+				  ret_query_identity(&query));
+	if (policy_id != 0)
+		ret_query_add(&query, " AND t.policy_id = %d", policy_id);
+	ret_query_add(&query, " ORDER BY 1");
+	ret_query_run(&query, false, 0, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		MemoryContext spi = MemoryContextSwitchTo(context);
+		MemoryContext spi = MemoryContextSwitchTo(caller);
 
 		numbers = lappend_int(numbers, (int) ret_result_int8(i, 1));
 		MemoryContextSwitchTo(spi);
 	}
-	return numbers;
-}
-
-/*
- * The columns that a policy scrubs, by their numbers.
- */
-List *
-ret_tags_of_policy(int32 policy_id)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	RetUser		saved;
-	RetQuery	query;
-	List	   *numbers;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
-				  " JOIN retention.relation r USING (relation_id)"
-				  " JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid"
-				  " AND a.attnum = t.column_num AND NOT a.attisdropped"
-				  " WHERE t.policy_id = %s AND t.column_num > 0"
-				  " AND t.identity = %s ORDER BY 1",
-				  ret_query_param(&query, INT4OID, Int32GetDatum(policy_id)),
-				  ret_query_identity(&query));
-	numbers = load_numbers(&query, caller);
-	ret_restore_user(&saved);
-	SPI_finish();
-	return numbers;
-}
-
-/*
- * The tagged columns of a table, by their numbers.
- */
-List *
-ret_tags_of_table(Oid relid)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	RetUser		saved;
-	RetQuery	query;
-	List	   *numbers;
-
-	SPI_connect();
-	ret_become_extension(&saved);
-	ret_query_init(&query);
-	ret_query_add(&query,
-				  "SELECT t.column_num::bigint FROM retention.pii_tag t"
-				  " JOIN retention.relation r USING (relation_id)"
-				  " JOIN pg_catalog.pg_attribute a ON a.attrelid = r.reloid"
-				  " AND a.attnum = t.column_num AND NOT a.attisdropped"
-				  " WHERE r.reloid = %s AND t.column_num > 0"
-				  " AND t.identity = %s ORDER BY 1",
-				  ret_query_param(&query, REGCLASSOID, ObjectIdGetDatum(relid)),
-				  ret_query_identity(&query));
-	numbers = load_numbers(&query, caller);
 	ret_restore_user(&saved);
 	SPI_finish();
 	return numbers;
@@ -192,4 +155,37 @@ ret_tags_needs_again(RetPolicy *policy, bool has_trigger)
 			doubtful = lappend(doubtful, scrub);
 	}
 	return needs_of(doubtful);
+}
+
+/*
+ * The names of the columns that a policy scrubs, which are loaded.
+ */
+List *
+ret_tags_columns(const RetPolicy *policy)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, policy->scrubs)
+		names = lappend(names, ((RetScrub *) lfirst(lc))->column);
+	return names;
+}
+
+/*
+ * Adds the statement that scrubs a leaf up to its WHERE.
+ */
+void
+ret_tags_add_update(RetQuery *query, const RetPolicy *policy,
+					const char *leaf)
+{
+	ListCell   *lc;
+
+	ret_query_add(query, "UPDATE ONLY %s AS " RET_ROW " SET ", leaf);
+	foreach(lc, policy->scrubs)
+	{
+		RetScrub   *scrub = lfirst(lc);
+
+		ret_query_add(query, "%s%s = %s", foreach_current_index(lc) ? ", " : "",
+					  quote_identifier(scrub->column), scrub->value);
+	}
 }

@@ -7,6 +7,7 @@
 #define RET_TAG_H
 
 #include "policy.h"
+#include "query.h"
 
 #define RET_SCRUB_DEAREST 4
 
@@ -20,10 +21,12 @@ typedef struct RetScrub
 	bool		is_own;			/* no function of the user's */
 } RetScrub;
 
-extern List *ret_tags_of_policy(int32 policy_id);
-extern List *ret_tags_of_table(Oid relid);
+extern List *ret_tags_of_table(Oid relid, int32 policy_id);
 extern void ret_tags_load(RetPolicy *policy);
 extern char *ret_tags_needs(RetPolicy *policy);
 extern char *ret_tags_needs_again(RetPolicy *policy, bool has_trigger);
+extern List *ret_tags_columns(const RetPolicy *policy);
+extern void ret_tags_add_update(RetQuery *query, const RetPolicy *policy,
+								const char *leaf);
 
 #endif							/* RET_TAG_H */

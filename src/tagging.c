@@ -126,17 +126,9 @@ try_leaf(RetPolicy *policy, Oid leaf)
 	const char *needs = ret_tags_needs(policy);
 	RetUser		saved;
 	RetQuery	query;
-	ListCell   *lc;
 
 	ret_query_init(&query);
-	ret_query_add(&query, "UPDATE ONLY %s AS " RET_ROW " SET ", name);
-	foreach(lc, policy->scrubs)
-	{
-		RetScrub   *scrub = lfirst(lc);
-
-		ret_query_add(&query, "%s%s = %s", foreach_current_index(lc) ? ", " : "",
-					  quote_identifier(scrub->column), scrub->value);
-	}
+	ret_tags_add_update(&query, policy, name);
 	ret_query_add(&query, " WHERE " RET_ROW ".ctid = ANY (ARRAY(SELECT ctid"
 				  " FROM ONLY %s AS " RET_ROW " WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED))"
 				  " RETURNING %s AS again", name, needs, TRIAL_ROWS, needs);
@@ -364,7 +356,7 @@ refresh(const char *name, const char *operation, Relation rel)
 	bool		found = ret_policy_snapshot(policy->policy_id, &old_row);
 	List	   *renames;
 
-	if (ret_tags_of_policy(policy->policy_id) == NIL)
+	if (ret_tags_of_table(policy->relid, policy->policy_id) == NIL)
 	{
 		ret_policy_drop(policy);
 		return;

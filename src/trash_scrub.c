@@ -409,7 +409,6 @@ write_records(Look *look, RetRun *run)
 	{
 		Asked	   *asked = lfirst(lc);
 		RetRecord	record = {0};
-		ListCell   *lc2;
 
 		if (look->rows)
 			*look->rows += asked->rows;
@@ -426,9 +425,7 @@ write_records(Look *look, RetRun *run)
 		record.action = "scrub";
 		record.cutoff = look->now;
 		record.key_columns = ret_relation_key_names(look->rel);
-		foreach(lc2, asked->policy->scrubs)
-			record.columns = lappend(record.columns,
-									 ((RetScrub *) lfirst(lc2))->column);
+		record.columns = ret_tags_columns(asked->policy);
 		(void) ret_record_write(&record, asked->rows, &asked->digests);
 		if (record.run_id != 0)
 		{

@@ -60,6 +60,7 @@ OBJS = \
 	src/record.o \
 	src/relation.o \
 	src/restore.o \
+	src/restore_rows.o \
 	src/restoring.o \
 	src/retention.o \
 	src/round.o \
@@ -73,6 +74,7 @@ OBJS = \
 	src/shmem.o \
 	src/siphash.o \
 	src/subject.o \
+	src/subject_link.o \
 	src/subxact.o \
 	src/tag.o \
 	src/tagging.o \

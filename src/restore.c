@@ -1,20 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * restore.c
- *		Rows from the trash back into their tables.
- *
- * All rows of a deletion are inserted in one after-trigger query level: their
- * foreign keys are checked once, at its end, when all of them are there. So
- * neither order nor cycles matter, and a reference to what is not there is
- * found as ever. Tables of different owners have levels of their own, for
- * what is fired runs as the owner.
+ *		A restore from the beginning to the end: of rows (restore_rows.c), or of
+ *		dropped tables (parked.c).
  *
  * First everything is tried in a subtransaction. If a row conflicts, a second
  * look finds out about every single row, and what on_conflict says is done.
  *
  * Locks: the command, so that nobody else restores rows of it meanwhile, and
- * the lock against who purges single rows; RowExclusive on the tables and on
- * those of the trash.
+ * those against who purges or scrubs single rows in the trash of the tables.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,31 +19,17 @@
 #include "catalog.h"
 #include "catalog/pg_type.h"
 #include "chunk.h"
-#include "commands/trigger.h"
-#include "conflict.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "links.h"
-#include "miscadmin.h"
 #include "parked.h"
 #include "policy_api.h"
 #include "query.h"
-#include "relation.h"
-#include "restoring.h"
-#include "rowmap.h"
+#include "restore_rows.h"
 #include "sandbox.h"
-#include "storage/lmgr.h"
-#include "subxact.h"
 #include "trash_scrub.h"
-#include "trash_view.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(retention_restore);
@@ -58,431 +38,27 @@ PG_FUNCTION_INFO_V1(retention_restore_deletion);
 /* so many conflicts are told in an error */
 #define MAX_TOLD 20
 
-typedef enum OnConflict
-{
-	ON_CONFLICT_ERROR,
-	ON_CONFLICT_SKIP,
-	ON_CONFLICT_REPLACE
-} OnConflict;
-
-/* Pieces that follow each other and are of one table and one shape. */
-typedef struct RowGroup
-{
-	Oid			relid;
-	Oid			owner;
-	RetRowMap  *map;
-	RetSight   *sight;			/* NULL: the caller governs the table */
-	char	   *insert;			/* the statement */
-	int			first_piece;
-	int			npieces;
-} RowGroup;
-
-typedef struct Restore
-{
-	MemoryContext context;
-	OnConflict	on_conflict;
-	bool		dry_run;
-	int64		deletion_id;
-	RetPiece   *pieces;
-	int			npieces;
-	int64		nrows;
-	List	   *groups;
-	char	  **conflicts;		/* by row: why not; NULL: it goes. Else NULL */
-	bool	   *is_conflict;	/* by row: it is because of a present row */
-} Restore;
-
-/* ---------- what is to be restored ---------- */
-
-static OnConflict
+static RetOnConflict
 parse_on_conflict(text *value)
 {
 	char	   *name = text_to_cstring(value);
 
 	if (strcmp(name, "error") == 0)
-		return ON_CONFLICT_ERROR;
+		return RET_ON_CONFLICT_ERROR;
 	if (strcmp(name, "skip") == 0)
-		return ON_CONFLICT_SKIP;
+		return RET_ON_CONFLICT_SKIP;
 	if (strcmp(name, "replace") == 0)
-		return ON_CONFLICT_REPLACE;
+		return RET_ON_CONFLICT_REPLACE;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown on_conflict \"%s\"", name),
 			 errhint("Use \"error\", \"skip\" or \"replace\" (the present row goes to the trash).")));
 }
 
-/*
- * The insertion of what retention._restoring() returns.
- */
-static char *
-insert_statement(RetRowMap *map, Relation rel)
-{
-	StringInfoData sql;
-	StringInfoData columns;
-	char	   *table = ret_relation_name(RelationGetRelid(rel));
-	ListCell   *lc;
-
-	initStringInfo(&columns);
-	foreach(lc, map->columns)
-		appendStringInfo(&columns, "%s%s", columns.len ? ", " : "",
-						 quote_identifier(NameStr(
-												  TupleDescAttr(map->desc, lfirst_int(lc) - 1)->attname)));
-	initStringInfo(&sql);
-	if (columns.len == 0)
-		appendStringInfo(&sql, "INSERT INTO %s SELECT FROM retention._restoring(NULL::%s)",
-						 table, table);
-	else
-		appendStringInfo(&sql, "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE"
-						 " SELECT %s FROM retention._restoring(NULL::%s)",
-						 table, columns.data, columns.data, table);
-	return sql.data;
-}
-
-/*
- * Errors unless the caller may insert into the table: who governs it may
- * anything; another one as far as his grants go, which row level security
- * would narrow further than we can tell.
- */
-static void
-check_rights(Restore *restore, RowGroup *group, Relation rel)
-{
-	AclMode		mode = ACL_INSERT |
-		(restore->on_conflict == ON_CONFLICT_REPLACE ? ACL_DELETE : 0);
-
-	if (ret_user_governs(GetUserId(), group->owner))
-		return;
-	if (pg_class_aclmask(group->relid, GetUserId(), mode, ACLMASK_ALL) != mode ||
-		check_enable_rls(group->relid, InvalidOid, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to restore rows of %s",
-						ret_relation_name(group->relid)),
-				 errhint("INSERT on the table is needed (and DELETE to replace rows), and that its row level security does not apply; its owner may always.")));
-	group->sight = ret_sight_make(rel, true);
-	if (ret_sight_is_blind(group->sight))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to see the rows of %s in the trash",
-						ret_relation_name(group->relid))));
-	/* errors tell the row */
-	ret_sight_check_columns(group->sight, rel);
-}
-
-static RowGroup *
-make_group(Restore *restore, int piece)
-{
-	RowGroup   *group = palloc0(sizeof(RowGroup));
-	int32		relation_id = restore->pieces[piece].relation_id;
-	RetShape   *shape = ret_shape_load(restore->pieces[piece].shape_id);
-	Relation	rel;
-
-	group->relid = ret_registered_relid(relation_id);
-	rel = OidIsValid(group->relid) ?
-		try_table_open(group->relid, RowExclusiveLock) : NULL;
-	if (rel && ret_parked_is(relation_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the table of rows of deletion %lld was dropped itself",
-						(long long) restore->pieces[piece].deletion_id),
-				 errhint("Restore the table first: it is in the view retention.trash as %s.",
-						 ret_relation_name(group->relid))));
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the table of rows of deletion %lld does not exist any more",
-						(long long) restore->pieces[piece].deletion_id)));
-	group->owner = rel->rd_rel->relowner;
-	group->first_piece = piece;
-	check_rights(restore, group, rel);
-	/* rows are routed to partitions, whose triggers run as the owner */
-	ret_relation_check(rel, group->owner);
-	ret_relation_check_leaves(group->relid, RowExclusiveLock);
-	group->map = ret_rowmap_make(shape, rel);
-	group->insert = insert_statement(group->map, rel);
-	if (group->map->lost != NIL)
-		ereport(WARNING,
-				(errmsg("values of columns of %s that do not exist any more cannot be restored: %s",
-						ret_relation_name(group->relid),
-						ret_join_strings(group->map->lost, ", "))));
-	table_close(rel, NoLock);
-	return group;
-}
-
-static void
-find_groups(Restore *restore)
-{
-	RowGroup   *group = NULL;
-
-	for (int i = 0; i < restore->npieces; i++)
-	{
-		RetPiece   *piece = &restore->pieces[i];
-
-		/* nobody drops the table of a day from now on */
-		LockRelationOid(piece->table, RowExclusiveLock);
-		if (group == NULL ||
-			piece->relation_id != restore->pieces[i - 1].relation_id ||
-			piece->shape_id != restore->pieces[i - 1].shape_id)
-		{
-			group = make_group(restore, i);
-			restore->groups = lappend(restore->groups, group);
-		}
-		group->npieces++;
-	}
-}
-
-/* ---------- insertion ---------- */
-
-/*
- * Whether a row stays in the trash, because of what is in its way.
- */
-static bool
-stays(Restore *restore, int64 number)
-{
-	return restore->conflicts && restore->conflicts[number] &&
-		!(restore->on_conflict == ON_CONFLICT_REPLACE &&
-		  restore->is_conflict[number]);
-}
-
-static bool
-goes(int64 number, void *restore)
-{
-	return !stays(restore, number);
-}
-
-static bool
-is_the_one(int64 number, void *wanted)
-{
-	return number == *(int64 *) wanted;
-}
-
-static void
-init_source(RetSource *source, Restore *restore, RowGroup *group)
-{
-	source->relid = group->relid;
-	source->map = group->map;
-	source->sight = group->sight;
-	source->pieces = restore->pieces + group->first_piece;
-	source->npieces = group->npieces;
-	source->hides = false;
-	source->nread = 0;
-	source->goes = goes;
-	source->arg = restore;
-}
-
-/*
- * Inserts the rows of a source, without firing what comes after.
- */
-static void
-insert_rows(RowGroup *group, RetSource *source)
-{
-	SPIPlanPtr	plan;
-	int			code;
-
-	ret_restoring(source);
-	SPI_connect();
-	plan = SPI_prepare(group->insert, 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare: %s", group->insert);
-	code = SPI_execute_snapshot(plan, NULL, NULL, InvalidSnapshot,
-								InvalidSnapshot, false, false, 0);
-	if (code < 0)
-		elog(ERROR, "could not insert: %s", SPI_result_code_string(code));
-	if ((int64) SPI_processed != source->nread)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("%lld rows of %s were not inserted",
-						(long long) (source->nread - (int64) SPI_processed),
-						ret_relation_name(group->relid)),
-				 errdetail("A trigger or a rule of the table refused them.")));
-	SPI_finish();
-	ret_restoring(NULL);
-}
-
-/*
- * Inserts the rows of all tables of one owner, and then fires their triggers.
- */
-static void
-insert_groups(Restore *restore, int from, int to)
-{
-	RowGroup   *first = list_nth(restore->groups, from);
-	EState	   *estate = CreateExecutorState();
-	RetUser		saved;
-
-	ret_become_owner(&saved, first->owner, NULL);
-	AfterTriggerBeginQuery();
-	for (int i = from; i < to; i++)
-	{
-		RowGroup   *group = list_nth(restore->groups, i);
-		RetSource	source;
-
-		init_source(&source, restore, group);
-		insert_rows(group, &source);
-	}
-	AfterTriggerEndQuery(estate);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	ExecCloseResultRelations(estate);
-	ret_restore_user(&saved);
-	FreeExecutorState(estate);
-}
-
-static void
-insert_all(Restore *restore)
-{
-	int			from = 0;
-
-	for (int i = 1; i <= list_length(restore->groups); i++)
-	{
-		if (i < list_length(restore->groups) &&
-			((RowGroup *) list_nth(restore->groups, i))->owner ==
-			((RowGroup *) list_nth(restore->groups, from))->owner)
-			continue;
-		insert_groups(restore, from, i);
-		from = i;
-	}
-}
-
-/*
- * Calls "body" in a subtransaction. Returns its error, or NULL. Keeps what it
- * did only when it succeeds and "keep" says so. What somebody cancels is
- * raised.
- */
-static ErrorData *
-try_to(Restore *restore, void (*body) (void *arg), void *arg, bool keep)
-{
-	ErrorData  *error = ret_try(body, arg, keep, restore->context);
-
-	if (error == NULL)
-		return NULL;
-	ret_restoring(NULL);
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
-	return error;
-}
-
-/*
- * What an error says to somebody who reads a table of verdicts.
- */
-static char *
-text_of(const ErrorData *error)
-{
-	return error->detail ?
-		psprintf("%s: %s", error->message, error->detail) : error->message;
-}
-
-static bool
-is_conflict(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
-		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
-}
-
-typedef struct Single
-{
-	Restore    *restore;
-	RowGroup   *group;
-	int64		number;
-} Single;
-
-/*
- * Body: inserts one row; what comes after is not fired.
- */
-static void
-insert_one(void *arg)
-{
-	Single	   *single = arg;
-	RetSource	source;
-	RetUser		saved;
-
-	init_source(&source, single->restore, single->group);
-	source.goes = is_the_one;
-	source.arg = &single->number;
-	ret_become_owner(&saved, single->group->owner, NULL);
-	AfterTriggerBeginQuery();
-	insert_rows(single->group, &source);
-	ret_restore_user(&saved);
-}
-
-/*
- * Finds out of every row whether it could be inserted alone.
- */
-static void
-look_at_rows(Restore *restore)
-{
-	ListCell   *lc;
-
-	restore->conflicts = MemoryContextAllocExtended(restore->context,
-													sizeof(char *) * restore->nrows,
-													MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	restore->is_conflict = MemoryContextAllocExtended(restore->context,
-													  sizeof(bool) * restore->nrows,
-													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	foreach(lc, restore->groups)
-	{
-		RowGroup	alone = *(RowGroup *) lfirst(lc);
-		int			end = alone.first_piece + alone.npieces;
-
-		/* only the piece that has the row is read */
-		alone.npieces = 1;
-		for (; alone.first_piece < end; alone.first_piece++)
-		{
-			RetPiece   *piece = &restore->pieces[alone.first_piece];
-			Single		single = {restore, &alone, piece->number};
-
-			for (; single.number < piece->number + piece->to - piece->from;
-				 single.number++)
-			{
-				ErrorData  *error = try_to(restore, insert_one, &single, false);
-
-				if (error == NULL)
-					continue;
-				restore->conflicts[single.number] = text_of(error);
-				restore->is_conflict[single.number] = is_conflict(error);
-			}
-		}
-	}
-}
-
-/*
- * Body: puts references back.
- */
-static void
-restore_links(void *arg)
-{
-	ret_links_restore(((Restore *) arg)->deletion_id);
-}
-
-/*
- * Body: all that a restore does to the tables.
- */
-static void
-restore_rows(void *arg)
-{
-	Restore    *restore = arg;
-
-	if (restore->conflicts && restore->on_conflict == ON_CONFLICT_REPLACE)
-	{
-		ListCell   *lc;
-
-		foreach(lc, restore->groups)
-		{
-			RowGroup   *group = lfirst(lc);
-			RetSource	source;
-			RetUser		saved;
-
-			init_source(&source, restore, group);
-			ret_become_owner(&saved, group->owner, NULL);
-			ret_restoring(&source);
-			ret_conflict_remove(group->relid);
-			ret_restoring(NULL);
-			ret_restore_user(&saved);
-		}
-	}
-	insert_all(restore);
-}
-
 /* ---------- what is told ---------- */
 
 static void
-raise_conflicts(Restore *restore)
+raise_conflicts(RetRestore *restore)
 {
 	StringInfoData detail;
 	int64		count = 0;
@@ -517,13 +93,13 @@ raise_conflicts(Restore *restore)
  * One row of result for each row of the trash.
  */
 static void
-tell(Restore *restore, ReturnSetInfo *result, const ErrorData *error)
+tell(RetRestore *restore, ReturnSetInfo *result, const ErrorData *error)
 {
 	ListCell   *lc;
 
 	foreach(lc, restore->groups)
 	{
-		RowGroup   *group = lfirst(lc);
+		RetRowGroup   *group = lfirst(lc);
 
 		for (int p = 0; p < group->npieces; p++)
 		{
@@ -542,8 +118,8 @@ tell(Restore *restore, ReturnSetInfo *result, const ErrorData *error)
 				values[1] = ObjectIdGetDatum(group->relid);
 				values[2] = CStringGetTextDatum(conflict == NULL ? "ok" :
 												!restore->is_conflict[number] ? "error" :
-												restore->on_conflict == ON_CONFLICT_SKIP ? "skip" :
-												restore->on_conflict == ON_CONFLICT_REPLACE ? "replace" :
+												restore->on_conflict == RET_ON_CONFLICT_SKIP ? "skip" :
+												restore->on_conflict == RET_ON_CONFLICT_REPLACE ? "replace" :
 												"conflict");
 				nulls[3] = conflict == NULL;
 				values[3] = conflict ? CStringGetTextDatum(conflict) : (Datum) 0;
@@ -559,7 +135,7 @@ tell(Restore *restore, ReturnSetInfo *result, const ErrorData *error)
 		bool		nulls[4] = {true, true, false, false};
 
 		values[2] = CStringGetTextDatum("error");
-		values[3] = CStringGetTextDatum(text_of(error));
+		values[3] = CStringGetTextDatum(ret_restore_text_of(error));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }
@@ -571,7 +147,7 @@ tell(Restore *restore, ReturnSetInfo *result, const ErrorData *error)
  * deletion and table.
  */
 static void
-leave_trash(Restore *restore)
+leave_trash(RetRestore *restore)
 {
 	RetTrashTaker taker;
 
@@ -584,7 +160,7 @@ leave_trash(Restore *restore)
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 
 		for (int i = piece->from; i < piece->to; i++)
-			gone[i] = !stays(restore, piece->number + i - piece->from);
+			gone[i] = !ret_restore_stays(restore, piece->number + i - piece->from);
 		if (!table_tuple_fetch_row_version(rel, &piece->tid,
 										   GetActiveSnapshot(), slot))
 			ereport(ERROR,
@@ -638,14 +214,14 @@ check_may_restore(List *tables)
 }
 
 static void
-restore_tables(Restore *restore, List *parked, ReturnSetInfo *result)
+restore_tables(RetRestore *restore, List *parked, ReturnSetInfo *result)
 {
-	Tables		tables = {parked, restore->on_conflict == ON_CONFLICT_SKIP};
+	Tables		tables = {parked, restore->on_conflict == RET_ON_CONFLICT_SKIP};
 	ErrorData  *error;
 	ListCell   *lc;
 
 	check_may_restore(parked);
-	error = try_to(restore, restore_parked, &tables, !restore->dry_run);
+	error = ret_restore_try(restore, restore_parked, &tables, !restore->dry_run);
 	if (error && !restore->dry_run)
 		ReThrowError(error);
 	foreach(lc, parked)
@@ -657,7 +233,8 @@ restore_tables(Restore *restore, List *parked, ReturnSetInfo *result)
 		values[0] = Int64GetDatum(table->deletion_id * RET_TRASH_IDS);
 		values[1] = ObjectIdGetDatum(table->relid);
 		values[2] = CStringGetTextDatum(error ? "error" : "ok");
-		values[3] = error ? CStringGetTextDatum(text_of(error)) : (Datum) 0;
+		values[3] = error ? CStringGetTextDatum(ret_restore_text_of(error)) :
+			(Datum) 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }
@@ -708,7 +285,7 @@ root_of(int64 deletion_id)
  * so that it does not come back.
  */
 static void
-lock_trash(Restore *restore, int64 deletion_id, int row)
+lock_trash(RetRestore *restore, int64 deletion_id, int row)
 {
 	bool		scrubs = !restore->dry_run && ret_trash_is_scrubbed();
 	RetPiece   *pieces;
@@ -732,7 +309,7 @@ static Datum
 do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Restore    *restore = palloc0(sizeof(Restore));
+	RetRestore    *restore = palloc0(sizeof(RetRestore));
 	List	   *parked;
 	ErrorData  *error;
 
@@ -759,28 +336,30 @@ do_restore(FunctionCallInfo fcinfo, int64 deletion_id, int row)
 									   &restore->pieces, &restore->nrows);
 	if (restore->npieces == 0)
 		raise_nothing(deletion_id, row);
-	find_groups(restore);
+	ret_restore_find_groups(restore);
 
-	error = try_to(restore, restore_rows, restore, !restore->dry_run);
+	error = ret_restore_try(restore, ret_restore_rows, restore,
+							!restore->dry_run);
 	if (error)
 	{
-		look_at_rows(restore);
+		ret_restore_look(restore);
 		if (!restore->dry_run)
 		{
-			if (!is_conflict(error))
+			if (!ret_restore_is_conflict(error))
 				ReThrowError(error);
-			if (restore->on_conflict == ON_CONFLICT_ERROR)
+			if (restore->on_conflict == RET_ON_CONFLICT_ERROR)
 				raise_conflicts(restore);
 		}
-		error = restore->on_conflict == ON_CONFLICT_ERROR &&
-			is_conflict(error) ? NULL :
-			try_to(restore, restore_rows, restore, !restore->dry_run);
+		error = restore->on_conflict == RET_ON_CONFLICT_ERROR &&
+			ret_restore_is_conflict(error) ? NULL :
+			ret_restore_try(restore, ret_restore_rows, restore, !restore->dry_run);
 		if (error && !restore->dry_run)
 			ReThrowError(error);
 	}
 	if (!restore->dry_run)
 	{
-		ErrorData  *links = try_to(restore, restore_links, restore, true);
+		ErrorData  *links = ret_restore_try(restore, ret_restore_put_links,
+											restore, true);
 
 		if (links)
 			ereport(WARNING,

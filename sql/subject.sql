@@ -117,6 +117,16 @@ SET ROLE regress_retention_owner;
 SELECT relation, erased, verdict FROM retention.erase_subject('customer', '44', 'request 2026-22');
 RESET ROLE;
 SELECT relation, erased, verdict FROM retention.erase_subject('customer', '44', 'request 2026-23');
+-- nor do they stop it for others
+CREATE TABLE subject_evil.uuids (k uuid);
+ALTER TABLE subject_evil.uuids OWNER TO regress_retention_other;
+SET ROLE regress_retention_other;
+SELECT retention.link_subject('customer', 'subject_evil.uuids', 'k');
+ALTER TABLE subject_evil.uuids ADD name text, ADD at date, ADD PRIMARY KEY (k);
+SELECT retention.tag_pii('subject_evil.uuids', 'name', 'name');
+RESET ROLE;
+SELECT relation, erased, verdict, detail FROM retention.erase_subject('customer', '44', 'request 2026-24')
+WHERE relation IS NULL OR relation = 'customer'::regclass;
 SET ROLE regress_retention_owner;
 SELECT name FROM staff;
 
@@ -135,7 +145,7 @@ SELECT relation, erased, verdict FROM retention.erase_subject('reader', 'anna@x.
 SELECT l.id, l.text, a.email ~ '^p_' AS pseudonym FROM letter l JOIN account a USING (email) ORDER BY 1;
 
 RESET ROLE;
-SELECT count(retention.drop_policy(policy)) > 0 AS dropped FROM retention.policies WHERE relation::text ~ 'address|customer|orders|parcel|newsletter|staff|account|letter|mine';
+SELECT count(retention.drop_policy(policy)) > 0 AS dropped FROM retention.policies WHERE relation::text ~ 'address|customer|orders|parcel|newsletter|staff|account|letter|mine|uuids';
 SELECT bool_and(retention.disable_trash(r.reloid) IS NOT NULL) AS disabled
 FROM retention.trash_table t JOIN retention.relation r USING (relation_id) WHERE r.reloid IS NOT NULL;
 DROP SCHEMA subject, subject_evil CASCADE;

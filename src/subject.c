@@ -39,6 +39,7 @@
 #include "scrub.h"
 #include "siphash.h"
 #include "subject_link.h"
+#include "subxact.h"
 #include "tag.h"
 #include "trash_scrub.h"
 #include "utils/builtins.h"
@@ -390,12 +391,13 @@ record_request(Erasure *erasure, const char *key)
 }
 
 /*
- * Erases the person in the tables of one owner. What is told of them is told
- * after all is done.
+ * Body: erases the person in the tables of one owner. What is told of them is
+ * told after all is done.
  */
 static void
-erase_of_owner(Erasure *erasure)
+erase_of_owner(void *arg)
 {
+	Erasure    *erasure = arg;
 	List	   *tables = list_reached(erasure->subject, erasure->owner);
 	ListCell   *lc;
 
@@ -404,6 +406,26 @@ erase_of_owner(Erasure *erasure)
 	each(erasure, tables, erase_in_table);
 	foreach(lc, tables)
 		tell_table(erasure, lfirst(lc));
+}
+
+/*
+ * What fails for one owner, whose links and tables nobody else answers for, is
+ * told and does not stop the erasure for others.
+ */
+static void
+tell_failure(Erasure *erasure, const ErrorData *error)
+{
+	Datum		values[6] = {0};
+	bool		nulls[6] = {true, true, true, true, false, false};
+
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError((ErrorData *) error);
+	values[4] = CStringGetTextDatum("failed");
+	values[5] = CStringGetTextDatum(psprintf("tables of role \"%s\": %s",
+											 GetUserNameFromId(erasure->owner, false),
+											 error->message));
+	tuplestore_putvalues(erasure->result->setResult, erasure->result->setDesc,
+						 values, nulls);
 }
 
 /*
@@ -420,8 +442,15 @@ erase_of_owners(Erasure *erasure, List *owners, char *key)
 	{
 		foreach(lc, owners)
 		{
+			ErrorData  *error;
+
 			erasure->owner = lfirst_oid(lc);
-			erase_of_owner(erasure);
+			error = ret_try(erase_of_owner, erasure, true,
+							CurrentMemoryContext);
+			if (error && list_length(owners) == 1)
+				ReThrowError(error);
+			if (error)
+				tell_failure(erasure, error);
 		}
 	}
 	PG_FINALLY();

@@ -183,7 +183,8 @@ trashed AS (
 )
 SELECT 'critical' AS severity, name AS subject,
 	format('the policy is broken: %s', reason) AS finding,
-	'repair the table or the policy (alter_policy), then call resume_policy' AS hint
+	CASE WHEN action = 'scrub' THEN 'repair the table, or the tags: tag_pii() says what fits, untag_pii() takes one back; then call resume_policy'
+		ELSE 'repair the table or the policy (alter_policy), then call resume_policy' END AS hint
 FROM policies
 WHERE state = 'broken'
 UNION ALL
@@ -203,6 +204,8 @@ SELECT 'warning', name, format('the policy is paused: %s', reason),
 	'call resume_policy when it may run again'
 FROM policies
 WHERE state = 'paused'
+	-- comes back with its table
+	AND reason <> 'the table was dropped and is in the trash'
 UNION ALL
 SELECT 'warning', name, format('the last run %s: %s',
 		CASE run_state WHEN 'failed' THEN 'failed' ELSE 'crashed' END,
